@@ -1,0 +1,94 @@
+/** Durable files: what these functions wrote is there whole after a power cut, or not at all. */
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { lstat, mkdir, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { errno } from './failure.ts'
+
+/** Flush a folder's entries, so that a rename or unlink in it survives a power cut. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+/** Replace `path` by `data` in one step; the random name and O_EXCL keep a planted link from being followed. */
+export async function replaceFile(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+  const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`)
+  const file = await open(temporary, 'wx', mode)
+  try {
+    await file.writeFile(data)
+    await file.sync()
+    await file.close()
+    await rename(temporary, path)
+  } catch (error) {
+    await file.close().catch(() => {})
+    await unlink(temporary).catch(() => {})
+    throw error
+  }
+  await syncFolder(dirname(path))
+}
+
+/**
+ * Append one line and flush it; on failure (a full disk) the file is as it was before. A torn last line from an earlier
+ * power cut must be mended by the caller first.
+ */
+export async function appendLine(path: string, line: string, mode = 0o600): Promise<void> {
+  const file = await open(path, 'a', mode)
+  try {
+    const { size } = await file.stat()
+    try {
+      await file.writeFile(`${line}\n`)
+      await file.sync()
+    } catch (error) {
+      await file.truncate(size)
+      throw error
+    }
+  } finally {
+    await file.close()
+  }
+  await syncFolder(dirname(path))
+}
+
+/** The file's text, or undefined where there is none. */
+export async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+/** The folder's entry names in a fixed order; none where there is no such folder. */
+export async function listIfThere(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort()
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return []
+    throw error
+  }
+}
+
+/** Whether anything, a dangling link included, has this name. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path)
+    return true
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return false
+    throw error
+  }
+}
+
+/** A folder only its owner can enter; parents are made as needed. */
+export async function privateFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 })
+}
+
+export async function removeTree(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true })
+}

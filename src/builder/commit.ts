@@ -1,0 +1,158 @@
+/** `commit`: a folder, a tar archive or a commit of another repo becomes a release in an archive repo. */
+import { open, readFile, stat } from 'node:fs/promises'
+import { gunzipSync, constants as zlib } from 'node:zlib'
+import { errno, Failure } from '../base/failure.ts'
+import { commitTree, copyCommit, findCommit, initRepo, resolveCommit, type Tree } from '../ostree/commit.ts'
+import { history, readCommit } from '../ostree/contents.ts'
+import { type Json, parseJson, sortKeys } from '../package/json.ts'
+import { checkRelease, timestampOf } from './draft.ts'
+import type { Work } from './work.ts'
+
+/** Where a commit keeps the file given with --ota-json. */
+export const OTA_JSON = 'superblock.ota-json'
+/** One argument of a command may have 128 KiB; a manifest 256 KiB. */
+const OTA_JSON_LIMIT = 64 * 1024
+const OTA_JSON_DEPTH = 30
+
+export interface CommitOptions {
+  /** folder, `.tar`, `.tar.gz`; with `fromRepo` a ref or commit of it */
+  input: string
+  fromRepo?: string
+  ostreeRepo: string
+  ref: string
+  version: string
+  otaJson?: string
+  subject?: string
+  /** seconds since 1970; now without it */
+  timestamp?: number
+  canonicalPermissions?: boolean
+  gpgSign?: string
+  gpgHomedir?: string
+}
+
+export interface CommitResult {
+  commit: string
+  ref: string
+  version: string
+  timestamp: string
+  parent: string | null
+  repo: string
+}
+
+/**
+ * @throws Failure `bad-value`, `bad-tree`, `bad-ota-json`, `version-taken`, `wrong-repo`, `no-commit`, `command-failed`
+ */
+export async function commit(options: CommitOptions, work: Work): Promise<CommitResult> {
+  const { ostreeRepo: repo, ref, version } = options
+  checkRelease(ref, version)
+  const metadata: Record<string, string> = { version }
+  if (options.otaJson !== undefined) metadata[OTA_JSON] = await readOtaJson(options.otaJson)
+  const source = await findTree(options)
+  await initRepo(repo, work.signal)
+  const parent = await findCommit(repo, ref)
+  if (parent !== undefined) await refuseTaken(repo, ref, parent, version)
+  const made = await work.progress('committing', async () => {
+    if ('commit' in source && options.fromRepo !== undefined)
+      await copyCommit(options.fromRepo, repo, source.commit, work.signal)
+    return commitTree(
+      repo,
+      {
+        ref,
+        tree: source,
+        subject: options.subject ?? `Release ${version}`,
+        timestamp: options.timestamp,
+        metadata,
+        canonicalPermissions: options.canonicalPermissions ?? false,
+        gpg: options.gpgSign ? { key: options.gpgSign, homedir: options.gpgHomedir } : undefined,
+      },
+      work.signal,
+    ).catch(error => {
+      throw explained(error, options.input)
+    })
+  })
+  const now = await readCommit(repo, made)
+  const before = parent === undefined ? undefined : await readCommit(repo, parent)
+  if (before && before.root.tree === now.root.tree && before.root.meta === now.root.meta)
+    work.note(`The files are the same as in version ${before.metadata.get('version') ?? parent}.`)
+  return { commit: made, ref, version, timestamp: timestampOf(now.timestamp), parent: parent ?? null, repo }
+}
+
+export const commitText = (result: CommitResult) => `Committed version ${result.version} on ${result.ref}:
+  ${result.commit}
+  of ${result.timestamp}, in ${result.repo}
+Make a package of it with: superblock-builder package --ostree-repo ${result.repo} --ref ${result.ref} …`
+
+/** A device tells its boot entries apart by the version, so no two commits of what it follows may share one. */
+async function refuseTaken(repo: string, ref: string, head: string, version: string): Promise<void> {
+  for await (const before of history(repo, head))
+    if (before.metadata.get('version') === version)
+      throw new Failure(
+        'version-taken',
+        `cannot commit version ${version}: ${ref} has it already, as ${before.checksum}; give the new one a version of its own`,
+      )
+}
+
+async function findTree(options: CommitOptions): Promise<Tree> {
+  const { input, fromRepo } = options
+  if (fromRepo !== undefined) return { commit: await resolveCommit(fromRepo, input) }
+  const bad = (why: string, cause?: unknown) => new Failure('bad-tree', `cannot commit ${input}: ${why}`, { cause })
+  const status = await stat(input).catch(error => {
+    throw bad(errno(error) === 'ENOENT' ? 'there is no such file or folder' : (errno(error) ?? String(error)), error)
+  })
+  if (status.isDirectory()) return { dir: input }
+  if (status.isFile() && (await isTar(input))) return { tar: input }
+  throw bad('it is neither a folder nor a .tar or .tar.gz archive; name a commit of a repository with --from-repo')
+}
+
+/**
+ * The archive reader that ostree uses takes many formats, one of which (mtree) pulls in files of this computer by name;
+ * so only what is tar by its own magic word reaches it.
+ */
+async function isTar(path: string): Promise<boolean> {
+  const file = await open(path)
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(4096), 0, 4096, 0)
+    const start = buffer.subarray(0, bytesRead)
+    return unzipped(start).toString('latin1', 257, 262) === 'ustar'
+  } finally {
+    await file.close()
+  }
+}
+
+/** The start of a gzip file's content; anything else as it is. */
+function unzipped(start: Buffer): Buffer {
+  if (start[0] !== 0x1f || start[1] !== 0x8b) return start
+  try {
+    return gunzipSync(start, { finishFlush: zlib.Z_SYNC_FLUSH }) // it is cut short on purpose
+  } catch {
+    return Buffer.alloc(0)
+  }
+}
+
+/** The file's object in a fixed form. @throws Failure `bad-ota-json` */
+async function readOtaJson(path: string): Promise<string> {
+  const bad = (why: string, cause?: unknown) => new Failure('bad-ota-json', `cannot use ${path}: ${why}`, { cause })
+  let value: Json
+  try {
+    value = parseJson(await readFile(path), OTA_JSON_DEPTH)
+  } catch (error) {
+    throw bad(errno(error) ?? (error instanceof Error ? error.message : String(error)), error)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad('it does not hold a JSON object')
+  const text = JSON.stringify(sortKeys(value))
+  if (Buffer.byteLength(text) > OTA_JSON_LIMIT) throw bad(`it has more than ${OTA_JSON_LIMIT} bytes`)
+  return text
+}
+
+/** ostree's reasons, with what to do about them. */
+function explained(error: unknown, input: string): unknown {
+  if (!(error instanceof Failure)) return error
+  const why = error.message.replace(/^.*exit status \d+: /s, '')
+  const advice = [
+    [/Unsupported file type|Not a regular file or symlink/, 'take devices, pipes and sockets out of it first'],
+    [/Invalid uplink|Processing deferred hardlink/, 'an entry of the archive points outside of it'],
+    [/[Tt]runcated|end of file/, 'the archive is cut short'],
+  ] as const
+  const next = advice.find(([said]) => said.test(why))?.[1]
+  return next ? new Failure('bad-tree', `cannot commit ${input}: ${why}; ${next}`, { cause: error }) : error
+}

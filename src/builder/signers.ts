@@ -1,0 +1,69 @@
+/** The keys named on the command line, made ready before long work begins, and asked when there is a manifest to sign. */
+import { readFile } from 'node:fs/promises'
+import { errno, Failure } from '../base/failure.ts'
+import { signBytes } from '../package/signature.ts'
+import { checkGpgKey, gpgSign } from './gpg.ts'
+import { readPassphrase } from './keygen.ts'
+import type { Work } from './work.ts'
+
+export interface SignerOptions {
+  /** secret key files */
+  signKey?: string[]
+  /** one for each key file in the same order, or one for all */
+  passphraseFile?: string[]
+  /** names that gpg knows keys by */
+  gpgSign?: string[]
+  gpgHomedir?: string
+}
+
+export interface Signature {
+  fingerprint: string
+  armor: string
+}
+
+/**
+ * Check that each key can be used. The returned function signs with all of them.
+ * @throws Failure `bad-key`, `bad-passphrase`, `no-secret-key`; the returned function also `early-signature`
+ */
+export async function prepareSigners(
+  options: SignerOptions,
+  work: Work,
+): Promise<(manifest: Buffer, timestamp: string) => Promise<Signature[]>> {
+  const keys = await Promise.all(
+    (options.signKey ?? []).map((file, at) => readKey(file, options.passphraseFile ?? [], at)),
+  )
+  for (const key of options.gpgSign ?? []) await checkGpgKey(key, options.gpgHomedir)
+  return async (manifest, timestamp) => {
+    const made = []
+    for (const { secret, passphrase } of keys) made.push(await signBytes(manifest, secret, passphrase))
+    for (const key of options.gpgSign ?? []) made.push(await gpgSign(manifest, key, options.gpgHomedir, work.signal))
+    for (const signature of made) refuseEarly(signature.made, timestamp)
+    return made
+  }
+}
+
+/** A device refuses a signature that claims to be older than what it signs. @throws Failure `early-signature` */
+export function refuseEarly(made: Date, timestamp: string): void {
+  if (made.getTime() < Date.parse(timestamp))
+    throw new Failure(
+      'early-signature',
+      `cannot sign: the release is of ${timestamp}, later than the signature's time ${made.toISOString()}; devices would refuse it. Set the clock, or commit with an earlier --timestamp`,
+    )
+}
+
+async function readKey(file: string, passphraseFiles: readonly string[], at: number) {
+  const passphrase = await readPassphrase(passphraseFiles.length === 1 ? passphraseFiles[0] : passphraseFiles[at])
+  let secret: string
+  try {
+    secret = await readFile(file, 'utf8')
+  } catch (error) {
+    throw new Failure('bad-key', `cannot read the key ${file}: ${errno(error) ?? String(error)}`, { cause: error })
+  }
+  try {
+    await signBytes(Buffer.from('is the passphrase right?'), secret, passphrase)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    throw new Failure(error.code, `${error.message} (${file})`, { cause: error })
+  }
+  return { secret, passphrase }
+}

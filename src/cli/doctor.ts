@@ -1,0 +1,56 @@
+/** `superblock doctor`: what is wrong with this device and what to do about it; says something useful without the service too. */
+import { asFailure } from '../base/failure.ts'
+import { safe } from '../base/text.ts'
+import { isUnreachable } from '../control/client.ts'
+import type { Examination, Problem } from '../control/protocol.ts'
+import type { Context } from './context.ts'
+import { EXIT } from './exit.ts'
+import { say, sayJson, tint } from './io.ts'
+
+export async function doctor(context: Context): Promise<number> {
+  const checks: Examination[] = []
+  const problems: Problem[] = []
+  let status: number = EXIT.ok
+  try {
+    await context.config()
+    checks.push({ name: 'configuration', ok: true, text: 'the configuration can be read' })
+  } catch (error) {
+    const text = asFailure(error, 'read the configuration').message
+    checks.push({
+      name: 'configuration',
+      ok: false,
+      text,
+      next: 'correct the file, then `systemctl restart superblockd`',
+    })
+  }
+  try {
+    const service = await context.client()
+    const { checks: found } = await service.doctor()
+    checks.push({ name: 'service', ok: true, text: 'the service answers' }, ...found)
+    problems.push(...(await service.status()).problems)
+  } catch (error) {
+    const failure = asFailure(error, 'ask the service')
+    if (failure.code !== 'config') {
+      checks.push({ name: 'service', ok: false, text: failure.message, next: 'systemctl status superblockd' })
+      if (isUnreachable(failure)) status = EXIT.noService
+    }
+  }
+  if (context.json) sayJson(context.io, { checks, problems })
+  else show(context, checks, problems)
+  if (status !== EXIT.ok) return status
+  return problems.length > 0 || checks.some(check => !check.ok) ? EXIT.unhealthy : EXIT.ok
+}
+
+function show({ io }: Context, checks: Examination[], problems: Problem[]): void {
+  for (const check of checks) {
+    say(
+      io,
+      `${check.ok ? tint(io, 'good', 'ok  ') : tint(io, 'bad', 'FAIL')}  ${safe(check.name)}: ${safe(check.text, 600)}`,
+    )
+    if (!check.ok && check.next) say(io, `      next: ${safe(check.next, 600)}`)
+  }
+  for (const problem of problems) {
+    say(io, `${tint(io, 'bad', 'FAIL')}  ${safe(problem.text, 600)} (${safe(problem.code)})`)
+    say(io, `      next: ${safe(problem.next, 600)}`)
+  }
+}

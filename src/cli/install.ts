@@ -1,0 +1,42 @@
+/** `superblock install`: start an install and watch it. */
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { Failure } from '../base/failure.ts'
+import { safe } from '../base/text.ts'
+import type { InstallRequest } from '../control/protocol.ts'
+import type { Context } from './context.ts'
+import { EXIT, usage } from './exit.ts'
+import { conclude, follow } from './follow.ts'
+import { say, sayJson } from './io.ts'
+
+export async function install(
+  { io, json, client }: Context,
+  what: string,
+  options: { allowDowngrade?: boolean; wait: boolean },
+): Promise<number> {
+  const request: InstallRequest = await named(what)
+  if (options.allowDowngrade) request.allowDowngrade = true
+  const service = await client()
+  const job = await service.install(request)
+  if (!options.wait) {
+    if (json) sayJson(io, { job })
+    else say(io, `Started. See \`superblock status\`; job ${safe(job.id)}.`)
+    return EXIT.ok
+  }
+  const ended = await follow(io, service, job.id, json)
+  if (!ended) return EXIT.detached
+  if (json) sayJson(io, { job: ended })
+  return conclude(io, ended)
+}
+
+/** A path where there is such a file, else an id. */
+async function named(what: string): Promise<{ path: string } | { id: string }> {
+  const path = resolve(what)
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isDirectory()) throw usage(`cannot install ${what}: it is a folder; name the .superblock file in it`)
+  if (found) return { path }
+  if (/^[0-9a-f]{8,64}$/i.test(what)) return { id: what.toLowerCase() }
+  if (what.includes('/') || what.includes('.'))
+    throw new Failure('not-found', `cannot install ${what}: there is no such file`)
+  throw usage(`cannot install ${what}: give a file, or at least 8 characters of an id that \`superblock list\` shows`)
+}

@@ -1,0 +1,59 @@
+/** `superblock verify`: every byte of a package against its signatures; no service takes part. */
+import { Failure } from '../base/failure.ts'
+import { bytes, safe } from '../base/text.ts'
+import { parseManifest } from '../package/manifest.ts'
+import { readIndex, verifyWhole } from '../package/read.ts'
+import type { Verdict } from '../trust.ts'
+import type { Context } from './context.ts'
+import { EXIT } from './exit.ts'
+import { type Io, say, sayJson } from './io.ts'
+import { judgeDates, openPackage } from './package.ts'
+
+/** @throws Failure with the refusal's code where something does not hold */
+export async function verify(context: Context, file: string, options: { key?: string[] }): Promise<number> {
+  const { io, json } = context
+  const opened = await openPackage(context, file, options.key)
+  try {
+    insist(file, opened.trusted)
+    const manifest = parseManifest(opened.head.manifest)
+    insist(file, judgeDates(manifest, opened))
+    const members = await readIndex(opened.source, opened.head, manifest)
+    const meter = json ? undefined : progress(io, opened.source.size)
+    await verifyWhole(opened.source, members, meter?.count)
+    meter?.end()
+    const { version, commit } = manifest
+    const signers = opened.signers.map(({ fingerprint, userId }) => ({ fingerprint, userId }))
+    if (json) sayJson(io, { ok: true, id: opened.head.id, version, commit, size: opened.source.size, signers })
+    else {
+      say(
+        io,
+        `${safe(file)}: good. Version ${safe(version)}, ${members.length} members, ${bytes(opened.source.size)}, every byte checked.`,
+      )
+      for (const signer of signers) say(io, `  signed by ${safe(signer.userId)}  ${safe(signer.fingerprint)}`)
+    }
+    return EXIT.ok
+  } finally {
+    await opened.source.close()
+  }
+}
+
+function insist(file: string, verdict: Verdict): void {
+  if (!verdict.fits) throw new Failure(verdict.code, `cannot trust ${safe(file)}: ${verdict.why}`)
+}
+
+/** A percentage that is drawn over on a terminal, and a line every tenth elsewhere. */
+function progress(io: Io, size: number) {
+  let done = 0
+  let shown = -1
+  const step = io.stdout.isTTY ? 1 : 10
+  return {
+    count(more: number) {
+      done += more
+      const percent = size > 0 ? Math.floor(Math.min(1, done / size) * 100) : 100
+      if (percent < shown + step && shown >= 0) return
+      shown = percent - (percent % step)
+      io.stdout.write(io.stdout.isTTY ? `\r\u001b[K${shown} %  ${bytes(done)} of ${bytes(size)}` : `${shown} %\n`)
+    },
+    end: () => void (io.stdout.isTTY && io.stdout.write('\r\u001b[K')),
+  }
+}

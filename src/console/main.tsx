@@ -1,0 +1,70 @@
+/** The console as a program: takes the terminal over and gives it back on every way out. */
+import { writeSync } from 'node:fs'
+import { render } from 'ink'
+import { connect } from '../control/client.ts'
+import { App } from './app.tsx'
+import { glyphsFor, hasColour } from './frame.tsx'
+import { makePainter } from './painter.ts'
+import { texts } from './texts.ts'
+
+const ENTER = '\u001b[?1049h\u001b[?25l\u001b[2J\u001b[H'
+/** Attributes off, cleared for terminals that have no second screen, back to the first, the cursor shown. */
+const LEAVE = '\u001b[0m\u001b[2J\u001b[H\u001b[?1049l\u001b[?25h'
+
+const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
+
+/**
+ * Shows the console until it is left.
+ * @returns the exit status: 0 when it was left by a key, 128 + n after signal n
+ * @throws what the console broke on, with the terminal given back
+ */
+export async function main(socket: string): Promise<number> {
+  const { env, stdout } = process
+  let status = 0
+  let left = false
+  const leave = () => {
+    if (left) return
+    left = true
+    try {
+      writeSync(1, LEAVE)
+    } catch {} // the terminal is gone
+  }
+  let onBroken: (error: unknown) => void = () => {}
+  const broken = new Promise<never>((_, reject) => {
+    onBroken = reject
+  })
+  const ignore = () => {}
+  process.on('exit', leave)
+  process.on('uncaughtException', onBroken)
+  process.on('unhandledRejection', onBroken)
+  process.on('SIGTSTP', ignore) // a stopped console would leave the terminal in raw mode
+  stdout.on('error', ignore) // a terminal that was hung up
+  writeSync(1, ENTER)
+  const painter = makePainter(stdout)
+  const look = { t: texts(env.LANG), glyphs: glyphsFor(env), colour: hasColour(env) }
+  const app = render(<App client={connect(socket)} look={look} />, {
+    stdout: painter.stream,
+    debug: true, // whole frames, see painter.ts
+    exitOnCtrlC: false,
+    patchConsole: false,
+  })
+  const onSignal = (signal: NodeJS.Signals) => {
+    status = 128 + SIGNALS[signal as keyof typeof SIGNALS]
+    app.unmount()
+  }
+  for (const signal of Object.keys(SIGNALS)) process.on(signal, onSignal)
+  try {
+    await Promise.race([app.waitUntilExit(), broken])
+    return status
+  } finally {
+    painter.stop()
+    app.unmount()
+    leave()
+    for (const signal of Object.keys(SIGNALS)) process.off(signal, onSignal)
+    process
+      .off('exit', leave)
+      .off('uncaughtException', onBroken)
+      .off('unhandledRejection', onBroken)
+      .off('SIGTSTP', ignore)
+  }
+}

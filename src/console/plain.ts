@@ -1,0 +1,44 @@
+/** The console where there is no terminal: a plain line for each thing that happens, until it is ended. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asFailure } from '../base/failure.ts'
+import { connect, isUnreachable } from '../control/client.ts'
+import { narrator } from './line.ts'
+import { texts } from './texts.ts'
+
+const AGAIN = 1000
+
+/**
+ * @param io where lines go; a reader that goes away ends it
+ * @returns the exit status, when SIGINT or SIGTERM ends it
+ */
+export async function plain(
+  socket: string,
+  io: { stdout: NodeJS.WritableStream; env: NodeJS.ProcessEnv },
+): Promise<number> {
+  const t = texts(io.env.LANG)
+  const stop = new AbortController()
+  const end = () => stop.abort()
+  process.once('SIGINT', end).once('SIGTERM', end)
+  const news = narrator(t)
+  const tell = (line: string) => void io.stdout.write(`${line}\n`)
+  let down = false
+  try {
+    while (!stop.signal.aborted) {
+      try {
+        for await (const snapshot of connect(socket).events(stop.signal)) {
+          down = false
+          for (const line of news(snapshot.job)) tell(line)
+        }
+      } catch (error) {
+        const failure = asFailure(error, 'follow the service')
+        if (!isUnreachable(failure)) throw failure
+        if (!down) tell(failure.message)
+        down = true
+        await sleep(AGAIN, undefined, { signal: stop.signal }).catch(() => {})
+      }
+    }
+    return 130
+  } finally {
+    process.off('SIGINT', end).off('SIGTERM', end)
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * What service, CLI and console say to each other: one snapshot that holds everything a person is shown, and the requests
+ * that change it. Documented for others in docs/api.md.
+ */
+
+/** Raised when a client of an older protocol could misread a newer service's answer. */
+export const API = 1
+
+export type { RefusalCode, Verdict } from '../trust.ts'
+export type * from '../update/snapshot.ts'
+
+export interface ErrorBody {
+  error: { code: string; message: string }
+}

@@ -1,0 +1,46 @@
+/** What every verb needs to run ostree on one sysroot: where it is, and where its uninterrupted commands keep lock and output. */
+import { join } from 'node:path'
+import { type RunResult, run, runUninterrupted } from '../base/run.ts'
+
+export interface Engine {
+  /** `/` on a device */
+  sysroot: string
+  repo: string
+  /** where kernels go */
+  boot: string
+  /** held by every command that changes the sysroot, also by one that outlived the service: see `settled` */
+  lock: string
+  /** private folder for the outputs of uninterrupted commands */
+  folder: string
+}
+
+/** @param folder private and existing, best on a tmpfs: a frozen or full disk must not keep a command from starting */
+export function openEngine(folder: string, sysroot = '/'): Engine {
+  return {
+    sysroot,
+    repo: join(sysroot, 'ostree/repo'),
+    boot: join(sysroot, 'boot'),
+    lock: join(folder, 'engine.lock'),
+    folder,
+  }
+}
+
+const admin = (engine: Engine, verb: string, rest: readonly string[]) => [
+  ...['ostree', 'admin', verb, `--sysroot=${engine.sysroot}`],
+  ...rest,
+]
+
+/** Run `ostree admin VERB` that only reads. */
+export const readAdmin = (engine: Engine, verb: string, ...rest: string[]): Promise<RunResult> =>
+  run(admin(engine, verb, rest))
+
+/** Called while a command is seen to work, with the bytes it has written so far. */
+export type OnPulse = (written: number) => void
+
+/** Run `ostree admin VERB` that changes the sysroot: to its end, whatever becomes of us. */
+export const changeAdmin = (engine: Engine, verb: string, rest: readonly string[], onPulse?: OnPulse) =>
+  runUninterrupted(admin(engine, verb, rest), engine, { onPulse })
+
+/** Run an ostree verb that changes the sysroot's repo: to its end, whatever becomes of us. */
+export const changeRepo = (engine: Engine, verb: readonly string[], rest: readonly string[], onPulse?: OnPulse) =>
+  runUninterrupted(['ostree', ...verb, `--repo=${engine.repo}`, ...rest], engine, { onPulse })

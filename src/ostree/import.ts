@@ -1,0 +1,73 @@
+/** Bring a commit into the device's repo under its ref, and take it out again. */
+import { Failure } from '../base/failure.ts'
+import { run } from '../base/run.ts'
+import { changeAdmin, changeRepo, type Engine, type OnPulse } from './engine.ts'
+import { hasCommit } from './objects.ts'
+
+/**
+ * Import from an archive repo that need hold only the objects that the device lacks; each is checked against its
+ * checksum. Repeating it is harmless.
+ * @param source absolute path
+ * @throws Failure `command-failed` for an object that is missing or not what its name says, `ref-mismatch`
+ */
+export async function importCommit(
+  engine: Engine,
+  source: string,
+  commit: string,
+  ref: string,
+  onPulse?: OnPulse,
+): Promise<void> {
+  if (!(await hasCommit(engine.repo, commit)))
+    await changeRepo(engine, ['pull-local'], ['--untrusted', source, commit], onPulse)
+  await pointRef(engine, commit, ref)
+}
+
+/**
+ * Import by an inline static delta whose base is here. ostree checks no signature on this way, and the file is mapped:
+ * it must be a private copy of verified bytes.
+ * @throws Failure `command-failed`, `ref-mismatch` when the delta makes another commit
+ */
+export async function applyDelta(
+  engine: Engine,
+  file: string,
+  commit: string,
+  ref: string,
+  onPulse?: OnPulse,
+): Promise<void> {
+  if (!(await hasCommit(engine.repo, commit))) {
+    await changeRepo(engine, ['static-delta', 'apply-offline'], [file], onPulse)
+    if (!(await hasCommit(engine.repo, commit)))
+      throw new Failure(
+        'ref-mismatch',
+        `cannot import ${commit}: the delta makes another commit; make the package again`,
+      )
+  }
+  await pointRef(engine, commit, ref)
+}
+
+/**
+ * Undo an import: the ref goes back to `to`, or away, and what nothing refers to is removed. Repeating it is harmless.
+ * @throws Failure `command-failed`
+ */
+export async function dropRef(engine: Engine, ref: string, to?: string): Promise<void> {
+  if (to !== undefined) await pointRef(engine, to, ref)
+  // `refs --delete` takes a prefix, so ask first whether there is a ref of exactly this name.
+  else if ((await refCommit(engine, ref)) !== undefined) await changeRepo(engine, ['refs'], ['--delete', ref])
+  await changeAdmin(engine, 'cleanup', [])
+}
+
+/** The commit that a ref names, or undefined where there is no such ref. */
+export async function refCommit(engine: Engine, ref: string): Promise<string | undefined> {
+  const found = await run(['ostree', 'rev-parse', `--repo=${engine.repo}`, '--', ref], { accept: [1] })
+  const commit = found.stdout.trim()
+  if (found.status === 0 && /^[0-9a-f]{64}$/.test(commit)) return commit
+  if (/not found|Is a directory/.test(found.stderr)) return undefined
+  throw new Failure('command-failed', `cannot look up the ref ${ref}: ${found.stderr.trim()}`)
+}
+
+async function pointRef(engine: Engine, commit: string, ref: string): Promise<void> {
+  if ((await refCommit(engine, ref)) === commit) return
+  await changeRepo(engine, ['refs'], ['--force', `--create=${ref}`, commit])
+  const now = await refCommit(engine, ref)
+  if (now !== commit) throw new Failure('ref-mismatch', `cannot set the ref ${ref}: it names ${now}, not ${commit}`)
+}

@@ -1,0 +1,16 @@
+/** The command `superblock`: arguments in, exit status out; everything else is in cli/. */
+import { runProgram } from './cli/program.ts'
+
+// A reader that went away (`superblock list | head -1`) is no failure of ours.
+process.stdout.on('error', error => {
+  if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(0)
+})
+
+process.exit(
+  await runProgram(process.argv.slice(2), __VERSION__, {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+  }),
+)

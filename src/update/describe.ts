@@ -1,0 +1,72 @@
+/** What a technician reads about the job: what is going on, whether the stick may go, and what to do next. */
+import type { JobInfo, Stick } from './snapshot.ts'
+import { isCancellable, type State, shown } from './state.ts'
+
+type Active = Exclude<State, { at: 'idle' }>
+
+/** Until everything is staged the stick must stay; afterwards it may go. */
+export function stickOf(state: Active): Stick {
+  if (state.job.kind !== 'install') return 'none'
+  if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage' ? 'keep' : 'remove'
+  return 'remove'
+}
+
+export function sentence(state: Active): string {
+  const to = `version ${state.job.to.version || 'unknown'}`
+  const from = `version ${state.job.from.version || 'unknown'}`
+  switch (state.at) {
+    case 'installing':
+      if (state.paused) return state.paused.text
+      if (state.step === 'admit') return 'Checking the package. Leave the stick in.'
+      if (state.step === 'stage') return `Copying ${to} from the stick. Leave the stick in.`
+      return `Installing ${to}. The stick may be removed now. Do not switch off; if the power fails it continues by itself.`
+    case 'rolling-back':
+      return `Going back to ${to}.`
+    case 'undoing':
+      return `Stopped: ${state.cause.text}. Taking back what was done.`
+    case 'reboot':
+      return state.job.kind === 'install'
+        ? `${upper(to)} is installed and starts with the next reboot. The stick may be removed now.`
+        : `${upper(to)} starts with the next reboot.`
+    case 'trying':
+      return `${upper(to)} is running; its health is being checked. Do not switch off.`
+    case 'falling-back':
+      return `${upper(state.cause.text)}. Going back to ${from}.`
+    case 'returning':
+      return `${upper(state.cause.text)}. The device goes back to ${from} with the next reboot.`
+    case 'done':
+      return state.job.kind === 'install' ? `${upper(to)} is installed and works.` : `Back on ${to}.`
+    case 'fell-back':
+      return `${upper(state.cause.text)}. The device is back on ${from} and works as before.`
+    case 'failed':
+      return state.job.kind === 'install'
+        ? `${upper(state.cause.text)}. Nothing was changed: the device runs ${from}.`
+        : `${upper(state.cause.text)}.`
+    case 'cancelled':
+      return 'Cancelled. Nothing was changed.'
+  }
+}
+
+export function describeJob(state: Active, progress: JobInfo['progress'], rebootIn: number | undefined): JobInfo {
+  const { job } = state
+  const cause = 'cause' in state ? state.cause : state.at === 'installing' ? state.paused : undefined
+  return {
+    kind: job.kind,
+    id: job.id,
+    state: shown(state),
+    from: { version: job.from.version, commit: job.from.commit },
+    to: { version: job.to.version, commit: job.to.commit },
+    startedAt: job.startedAt,
+    ...(job.kind === 'install' ? { offer: job.offer, medium: job.medium } : { reason: job.reason }),
+    ...(progress && shown(state) === 'running' ? { progress } : {}),
+    cancellable: isCancellable(state),
+    stick: stickOf(state),
+    text: sentence(state),
+    ...(cause ? { code: cause.code } : {}),
+    ...(rebootIn === undefined ? {} : { rebootIn }),
+    counters:
+      job.kind === 'install' ? job.counters : { bytesRead: 0, membersRead: 0, membersSkipped: 0, bytesWritten: 0 },
+  }
+}
+
+const upper = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)

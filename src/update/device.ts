@@ -1,0 +1,103 @@
+/** What the device is: its deployments as ostree says, joined with what the history and the journal remember of them. */
+import { readFile } from 'node:fs/promises'
+import { Failure } from '../base/failure.ts'
+import type { Config } from '../config.ts'
+import type { Engine } from '../ostree/engine.ts'
+import { commitInfo } from '../ostree/show.ts'
+import { type Deployment, deployments } from '../ostree/status.ts'
+import type { Device } from '../trust.ts'
+import type { Record } from './journal.ts'
+import type { DeploymentInfo, HistoryEntry } from './snapshot.ts'
+import type { DeploymentName, Machine } from './state.ts'
+
+export interface DeviceState {
+  deployments: (Deployment & { timestamp: string })[]
+  booted: Deployment & { timestamp: string }
+  /** RFC 3339: the newest commit ever installed */
+  newest: string
+  bootId: string
+}
+
+/** Commits never change, so what `ostree show` says of one is asked once. */
+const timestamps = new Map<string, string>()
+
+/**
+ * Ask ostree.
+ * @throws Failure `not-booted` when the running system is no deployment
+ */
+export async function readDevice(engine: Engine, remembered: string): Promise<DeviceState> {
+  const list = await Promise.all(
+    (await deployments(engine)).map(async deployment => {
+      const known = timestamps.get(deployment.commit) ?? (await commitInfo(engine.repo, deployment.commit)).timestamp
+      timestamps.set(deployment.commit, known)
+      return { ...deployment, timestamp: known }
+    }),
+  )
+  const booted = list.find(deployment => deployment.booted)
+  if (!booted)
+    throw new Failure(
+      'not-booted',
+      'cannot work here: the running system is no OSTree deployment. See: superblock doctor',
+    )
+  const newest = [remembered, ...list.map(deployment => deployment.timestamp)].reduce((a, b) =>
+    Date.parse(b) > (Date.parse(a) || 0) ? b : a,
+  )
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+  return { deployments: list, booted, newest, bootId }
+}
+
+export function machineOf({ deployments: [next], booted, bootId }: DeviceState): Machine {
+  return { bootId, booted, next: next ?? booted }
+}
+
+/** The facts that trust judges by. */
+export function trustFacts(state: DeviceState, config: Config, record: Record): Device {
+  const [first] = state.deployments
+  return {
+    compatible: config.device.compatible,
+    os: state.booted.os,
+    ref: config.device.ref || state.booted.ref,
+    bootedCommit: state.booted.commit,
+    pendingCommit: first && !first.booted && state.booted.index > first.index ? first.commit : '',
+    newest: state.newest,
+    epochFloor: record.epochFloor,
+  }
+}
+
+export const nameOf = ({ commit, serial, version }: Deployment): DeploymentName => ({ commit, serial, version })
+
+/** What a rollback without a named target returns to: ostree's own rollback deployment, else the first that is not running. */
+export function rollbackTarget<T extends Deployment>(list: readonly T[]): T | undefined {
+  return list.find(d => d.rollback) ?? list.find(d => !d.booted && !d.pending)
+}
+
+/** Deployments as a person is shown them. */
+export function describeDeployments(
+  state: DeviceState,
+  history: readonly HistoryEntry[],
+  left: Record['left'],
+): DeploymentInfo[] {
+  const last = (event: string, commit: string) =>
+    history.findLast(entry => entry.event === event && entry.commit === commit)?.at
+  const target = rollbackTarget(state.deployments)
+  return state.deployments.map(d => {
+    const installedAt = last('installed', d.commit)
+    const lastGood = last('good', d.commit)
+    return {
+      index: d.index,
+      os: d.os,
+      commit: d.commit,
+      serial: d.serial,
+      version: d.version,
+      ref: d.ref,
+      booted: d.booted,
+      pending: d.pending,
+      rollback: d === target,
+      pinned: d.pinned,
+      timestamp: d.timestamp,
+      ...(installedAt ? { installedAt } : {}),
+      ...(lastGood ? { lastGood } : {}),
+      ...(left[d.commit] === undefined ? {} : { leftBecause: left[d.commit] }),
+    }
+  })
+}

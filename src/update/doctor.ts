@@ -1,0 +1,120 @@
+/** What is missing on this device for updates to work, each with the next action. */
+import { statfs } from 'node:fs/promises'
+import { asFailure } from '../base/failure.ts'
+import { run } from '../base/run.ts'
+import { bytes } from '../base/text.ts'
+import { kind } from '../boot/bootloader.ts'
+import type { Config } from '../config.ts'
+import type { Engine } from '../ostree/engine.ts'
+import { freeBytes, reservedBytes } from '../ostree/space.ts'
+import { deployments } from '../ostree/status.ts'
+import { loadKeys } from '../package/signature.ts'
+import type { Examination } from './snapshot.ts'
+
+/** Less than this on /sysroot is too little for any release worth the name. */
+const LITTLE = 64 * 1024 * 1024
+/** A clock before the first release of this product is wrong. */
+const PLAUSIBLE = Date.parse('2026-01-01T00:00:00Z')
+
+type Look = () => Promise<{ text: string } | { text: string; next: string }>
+
+/** Every check runs, whatever the others found. */
+export async function examineDevice(config: Config, engine: Engine): Promise<Examination[]> {
+  const looks: [string, Look][] = [
+    ['ostree', ostreeThere],
+    ['deployment', () => booted(engine)],
+    ['product', () => product(config)],
+    ['line', () => line(config, engine)],
+    ['keys', () => keys(config)],
+    ['space', () => space(engine)],
+    ['permissions', () => writable(config)],
+    ['boot loader', () => bootLoader(engine)],
+    ['clock', clock],
+  ]
+  return Promise.all(
+    looks.map(async ([name, look]) => {
+      try {
+        const found = await look()
+        return { name, ok: !('next' in found), ...found }
+      } catch (error) {
+        return {
+          name,
+          ok: false,
+          text: asFailure(error, `look at ${name}`).message,
+          next: 'See the log of superblockd.',
+        }
+      }
+    }),
+  )
+}
+
+async function ostreeThere() {
+  const { stdout } = await run(['ostree', '--version'])
+  const version = /Version: '?([\d.]+)/.exec(stdout)?.[1] ?? 'unknown'
+  return { text: `ostree ${version}` }
+}
+
+async function booted(engine: Engine) {
+  const found = (await deployments(engine)).find(deployment => deployment.booted)
+  if (found) return { text: `booted: ${found.os}, version ${found.version || 'unknown'}` }
+  return {
+    text: 'the running system is no OSTree deployment',
+    next: 'Make an OTA-enabled image with superblock-builder and boot it.',
+  }
+}
+
+async function product(config: Config) {
+  if (config.device.compatible) return { text: `this device is ${config.device.compatible}` }
+  return {
+    text: 'the device has no product name, so no package fits it',
+    next: 'Set compatible under [device] in /etc/superblock/superblock.toml.',
+  }
+}
+
+async function line(config: Config, engine: Engine) {
+  const ref = config.device.ref || (await deployments(engine)).find(deployment => deployment.booted)?.ref
+  if (ref) return { text: `follows the releases of ${ref}` }
+  return {
+    text: 'the booted deployment was made without a ref, so no package fits it',
+    next: 'Set ref under [device] in /etc/superblock/superblock.toml.',
+  }
+}
+
+async function keys(config: Config) {
+  const { keys: usable, problems } = await loadKeys(config.signatures.keys)
+  const enough = usable.length >= config.signatures.required
+  const text = `${usable.length} usable signing keys, ${config.signatures.required} signers wanted`
+  if (enough && problems.length === 0) return { text }
+  return {
+    text: [text, ...problems].join('; '),
+    next: `Put the public keys (*.asc) of the makers of your releases into ${config.signatures.keys.at(-1)}.`,
+  }
+}
+
+async function space(engine: Engine) {
+  const free = Math.max(0, (await freeBytes(engine.repo)) - (await reservedBytes(engine.repo)))
+  const text = `${bytes(free)} can be used on /sysroot`
+  return free >= LITTLE ? { text } : { text, next: 'Remove data, or old deployments with: ostree admin undeploy INDEX' }
+}
+
+async function writable(config: Config) {
+  await statfs(config.state)
+  await run(['test', '-w', config.state])
+  return { text: `${config.state} is writable` }
+}
+
+async function bootLoader(engine: Engine) {
+  const found = await kind(engine.sysroot)
+  if (found !== 'none') return { text: `${found} counts the starts of a new release` }
+  return {
+    text: 'the boot loader does not count starts: a release that hangs while starting is not undone by itself',
+    next: 'Set up boot counting as docs/integration.md says.',
+  }
+}
+
+async function clock() {
+  const now = Date.now()
+  const text = `the clock says ${new Date(now).toISOString()}`
+  if (now >= PLAUSIBLE) return { text }
+  return { text, next: 'Set the clock. Updates work without it; the times in the history will be wrong.' }
+}

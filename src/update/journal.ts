@@ -1,0 +1,71 @@
+/** What must survive a power cut: the job's state and what the device will never forget. One file, replaced whole. */
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { privateFolder, readIfThere, replaceFile } from '../base/files.ts'
+import { evenIfFull } from './reserve.ts'
+import type { HealthInfo } from './snapshot.ts'
+import type { State } from './state.ts'
+
+export interface Record {
+  format: 1
+  state: State
+  /** commit timestamp of the newest release ever installed; empty before the first */
+  newest: string
+  /** rises only when a release was found good */
+  epochFloor: number
+  /** commits that were left again, by an operator or by a health check, with the reason: never chosen by themselves */
+  left: { [commit: string]: string }
+  health: (HealthInfo & { bootId: string }) | null
+}
+
+export interface Journal {
+  read(): Readonly<Record>
+  /** Replace the parts given; when this resolves they are on the disk. */
+  write(change: Partial<Record>): Promise<void>
+  /** the journal could not be read at start and was set aside under this name */
+  readonly damaged?: string
+}
+
+const EMPTY: Record = { format: 1, state: { at: 'idle' }, newest: '', epochFloor: 0, left: {}, health: null }
+
+/**
+ * A journal that cannot be understood is set aside, not obeyed: the machine itself says what is booted. The floor is
+ * then rebuilt by the caller from the history.
+ */
+export async function openJournal(folder: string): Promise<Journal> {
+  await privateFolder(folder)
+  const path = join(folder, 'state.json')
+  const text = await readIfThere(path)
+  let record: Record = EMPTY
+  let damaged: string | undefined
+  if (text !== undefined) {
+    const parsed = parse(text)
+    if (parsed) record = parsed
+    else {
+      damaged = `${path}.damaged`
+      await rename(path, damaged)
+    }
+  }
+  let queue: Promise<void> = Promise.resolve()
+  return {
+    damaged,
+    read: () => record,
+    write(change) {
+      record = { ...record, ...change }
+      const whole = JSON.stringify(record, null, 1)
+      const work = queue.then(() => evenIfFull(folder, () => replaceFile(path, whole)))
+      queue = work.catch(() => {})
+      return work
+    },
+  }
+}
+
+function parse(text: string): Record | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Record>
+    if (value.format !== 1 || typeof value.state?.at !== 'string') return undefined
+    return { ...EMPTY, ...value }
+  } catch {
+    return undefined
+  }
+}

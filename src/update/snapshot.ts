@@ -1,0 +1,210 @@
+/** One value that says everything about the device that a person is shown. The service makes it, clients only read it. */
+import type { Verdict } from '../trust.ts'
+
+export interface SignerInfo {
+  /** primary key, upper-case hex */
+  fingerprint: string
+  userId: string
+}
+
+export interface DeploymentInfo {
+  index: number
+  os: string
+  commit: string
+  serial: number
+  version: string
+  ref: string
+  booted: boolean
+  pending: boolean
+  rollback: boolean
+  pinned: boolean
+  /** RFC 3339, of the commit */
+  timestamp: string
+  /** RFC 3339, from the history; absent where it was not installed by us */
+  installedAt?: string
+  /** RFC 3339: when its health was last found good */
+  lastGood?: string
+  /** why an operator or a health check left it */
+  leftBecause?: string
+}
+
+export interface MediumInfo {
+  /** mount folder: unique among what is mounted now */
+  path: string
+  name: string
+  kind: 'stick' | 'inbox'
+  filesystem: string
+  state: 'reading' | 'ready' | 'trouble'
+  /** in a sentence, where there is trouble */
+  text?: string
+}
+
+export interface OfferInfo {
+  /** SHA-256 of the manifest: what `install` takes. Of a file that could not be read so far, the SHA-256 of its path. */
+  id: string
+  path: string
+  medium: string
+  file: string
+  /** bytes of the file */
+  size: number
+  verdict: Verdict
+  /** the one that fits best */
+  preselected: boolean
+  /** present once the signatures were good enough for the manifest to be read */
+  release?: {
+    version: string
+    os: string
+    ref: string
+    commit: string
+    timestamp: string
+    epoch: number
+    notes: string
+    metadata: unknown
+  }
+  signers: SignerInfo[]
+  /** present when it fits */
+  plan?: Plan
+}
+
+/** What installing will cost on this device as it is now; bytes. */
+export interface Plan {
+  way: 'objects' | 'delta'
+  members: number
+  bytesToRead: number
+  spaceOnSysroot: number
+  spaceOnBoot: number
+}
+
+export type StepName = 'admit' | 'stage' | 'import' | 'arm' | 'deploy' | 'settle'
+
+/** May the stick be pulled? */
+export type Stick = 'none' | 'keep' | 'remove'
+
+export interface Progress {
+  step: StepName | 'rollback'
+  /** 1-based place of the step, and how many there are */
+  at: number
+  of: number
+  bytesDone: number
+  bytesTotal: number
+  /** bytes a second over the last seconds; 0 where the step does not count bytes */
+  rate: number
+  /** seconds; absent while unknown */
+  eta?: number
+  /** RFC 3339: when the work last moved. An old one means stuck, not slow. */
+  heartbeat: string
+}
+
+export interface ReleaseName {
+  version: string
+  commit: string
+}
+
+export interface JobInfo {
+  kind: 'install' | 'rollback'
+  id: string
+  state: 'running' | 'paused' | 'reboot' | 'trying' | 'done' | 'fell-back' | 'failed' | 'cancelled'
+  from: ReleaseName
+  to: ReleaseName
+  startedAt: string
+  /** the offer of an install */
+  offer?: string
+  medium?: string
+  reason?: string
+  progress?: Progress
+  cancellable: boolean
+  stick: Stick
+  /** what is going on, what to do next: a sentence for the technician */
+  text: string
+  /** present when failed, paused or fallen back */
+  code?: string
+  /** seconds to an automatic reboot */
+  rebootIn?: number
+  counters: Counters
+}
+
+/** What an install cost so far, summed over restarts of the service. */
+export interface Counters {
+  bytesRead: number
+  membersRead: number
+  /** members of the package that were on the device already */
+  membersSkipped: number
+  bytesWritten: number
+}
+
+export interface CheckResult {
+  name: string
+  ok: boolean
+  seconds: number
+  /** its last lines */
+  output: string
+}
+
+export interface HealthInfo {
+  verdict: 'good' | 'bad' | 'checking'
+  at: string
+  version: string
+  checks: CheckResult[]
+}
+
+/** Something that is wrong with the device, and what to do about it. */
+export interface Problem {
+  code: string
+  text: string
+  next: string
+}
+
+export interface Snapshot {
+  /** of the protocol: see control/protocol.ts */
+  api: number
+  /** of the service */
+  version: string
+  device: {
+    compatible: string
+    name: string
+    os: string
+    policy: 'ask' | 'auto'
+    epochFloor: number
+    /** timestamp of the newest release installed so far */
+    newest: string
+    signaturesRequired: number
+  }
+  deployments: DeploymentInfo[]
+  media: MediumInfo[]
+  offers: OfferInfo[]
+  job: JobInfo | null
+  health: HealthInfo | null
+  problems: Problem[]
+}
+
+export interface HistoryEntry {
+  /** RFC 3339; the device's clock, which may be wrong */
+  at: string
+  event: string
+  [key: string]: unknown
+  /** SHA-256 of the line before this one */
+  prev: string
+}
+
+export interface InstallRequest {
+  /** an offer's id, or at least 8 characters of one */
+  id?: string
+  /** or an absolute path on the device */
+  path?: string
+  allowDowngrade?: boolean
+}
+
+export interface RollbackRequest {
+  /** as in `deployments`; without it the one that a rollback would return to */
+  index?: number
+  reason: string
+}
+
+/** One thing that `superblock doctor` looked at. */
+export interface Examination {
+  name: string
+  ok: boolean
+  text: string
+  /** what to do; present where it is not ok */
+  next?: string
+}

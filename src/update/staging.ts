@@ -1,0 +1,82 @@
+/** The private copy of what an installation lacks: an archive repo on the device's own disk that outlives stick and power cut. */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, stat, unlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { listIfThere, privateFolder, removeTree } from '../base/files.ts'
+import { run } from '../base/run.ts'
+import type { Member } from '../package/index.ts'
+import { copyMembers, type Source } from '../package/read.ts'
+
+export interface Staging {
+  /** the archive repo, for `ostree pull-local` */
+  repo: string
+  /** where a member lies or will lie */
+  pathOf(member: { path: string }): string
+  /** Which of these members are here whole: each is hashed anew, since a power cut may have left holes. Others are removed. */
+  present(members: readonly Member[], onBytes: (count: number) => void): Promise<Set<string>>
+  /**
+   * Copy members from the stick, each checked against the signed index before it is used. Flushed at the end.
+   * @param read those that planning has read and checked already: nothing is read twice
+   */
+  fill(
+    source: Source,
+    members: readonly Member[],
+    read: ReadonlyMap<string, Buffer>,
+    onBytes: (count: number) => void,
+  ): Promise<void>
+  drop(): Promise<void>
+}
+
+const root = (folder: string) => join(folder, 'staging')
+
+/** @param id SHA-256 of the manifest: another stick with the same package continues here */
+export function stagingOf(folder: string, id: string): Staging {
+  const own = join(root(folder), id)
+  const repo = join(own, 'repo')
+  const pathOf = ({ path }: { path: string }) => join(repo, path)
+  return {
+    repo,
+    pathOf,
+    async present(members, onBytes) {
+      const whole = new Set<string>()
+      for (const member of members) {
+        const path = pathOf(member)
+        const size = await stat(path).then(
+          found => found.size,
+          () => undefined,
+        )
+        if (size === undefined) continue
+        onBytes(size)
+        if (size === member.size && (await hashOf(path)) === member.sha256) whole.add(member.path)
+        else await unlink(path)
+      }
+      return whole
+    },
+    async fill(source, members, read, onBytes) {
+      await privateFolder(own)
+      await run(['ostree', `--repo=${repo}`, 'init', '--mode=archive'])
+      for (const folder of new Set(members.map(member => dirname(pathOf(member)))))
+        await mkdir(folder, { recursive: true, mode: 0o700 })
+      for (const member of members) {
+        const bytes = read.get(member.path)
+        if (bytes) await writeFile(pathOf(member), bytes, { flag: 'wx', mode: 0o600 })
+      }
+      const unread = members.filter(member => !read.has(member.path))
+      await copyMembers(source, unread, pathOf, onBytes)
+      await run(['sync', '--file-system', own])
+    },
+    drop: () => removeTree(own),
+  }
+}
+
+/** Staging of other packages, left by jobs that are over. */
+export async function dropStagingExcept(folder: string, id: string | undefined): Promise<void> {
+  for (const name of await listIfThere(root(folder))) if (name !== id) await removeTree(join(root(folder), name))
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer)
+  return hash.digest('hex')
+}

@@ -1,0 +1,140 @@
+/** The job's states, each carrying what it needs, and what is true of them when the service starts again. */
+import type { Counters, JobInfo, ReleaseName, StepName } from './snapshot.ts'
+
+export const STEPS: readonly StepName[] = ['admit', 'stage', 'import', 'arm', 'deploy', 'settle']
+
+/** A deployment by what ostree calls it: indices change, this does not. */
+export interface DeploymentName extends ReleaseName {
+  serial: number
+}
+
+export interface InstallJob {
+  kind: 'install'
+  id: string
+  /** SHA-256 of the manifest that was shown; empty until admitted when a file was named instead of an offer */
+  offer: string
+  medium: string
+  path: string
+  allowDowngrade: boolean
+  startedAt: string
+  from: DeploymentName
+  to: ReleaseName & { ref: string; os: string; epoch: number; timestamp: string }
+  /** commit the ref pointed to before; empty means that it did not exist */
+  earlierRef: string
+  /** how the commit gets into the repo, and from which staged file a delta comes; set when admitted */
+  delta?: string
+  /** bytes that importing will write; set when admitted */
+  unpacked: number
+  counters: Counters
+}
+
+export interface RollbackJob {
+  kind: 'rollback'
+  id: string
+  startedAt: string
+  from: DeploymentName
+  to: DeploymentName
+  reason: string
+}
+
+export type Job = InstallJob | RollbackJob
+
+/** Why a job stands or ended: the code and the sentence that a technician reads. */
+export interface Cause {
+  code: string
+  text: string
+}
+
+export type State =
+  | { at: 'idle' }
+  | { at: 'installing'; job: InstallJob; step: StepName; paused?: Cause }
+  | { at: 'rolling-back'; job: RollbackJob }
+  /** taking back what was done, from this step downwards */
+  | { at: 'undoing'; job: Job; step: StepName; cause: Cause }
+  /** the new default waits for the reboot out of the boot with this id */
+  | { at: 'reboot'; job: Job; bootId: string }
+  /** booted into the new one, its health not yet known */
+  | { at: 'trying'; job: Job }
+  /** it did not start or its health was bad: the previous one becomes the default again */
+  | { at: 'falling-back'; job: InstallJob; cause: Cause }
+  /** the previous one is the default again and waits for the reboot */
+  | { at: 'returning'; job: InstallJob; bootId: string; cause: Cause }
+  | { at: 'done'; job: Job }
+  | { at: 'fell-back' | 'failed' | 'cancelled'; job: Job; cause: Cause }
+
+interface Booting {
+  commit: string
+  serial: number
+}
+
+/** What the service finds when it starts, against which the journal is held. */
+export interface Machine {
+  bootId: string
+  booted: Booting
+  /** what the next boot would take */
+  next: Booting
+}
+
+/**
+ * The state that is true now, given what was journalled and what the machine is: the machine is believed.
+ * Interrupted work keeps its state, since all of it can be repeated.
+ */
+export function reconcile(state: State, machine: Machine): State {
+  switch (state.at) {
+    case 'reboot': {
+      const { job, bootId } = state
+      if (isTarget(job, machine.booted)) return { at: 'trying', job }
+      if (bootId !== machine.bootId) return notStarted(job)
+      // Same boot, but somebody made another deployment the default by hand.
+      if (!isTarget(job, machine.next)) return { at: 'failed', job, cause: OVERRULED }
+      return state
+    }
+    case 'trying':
+      return isTarget(state.job, machine.booted) ? state : notStarted(state.job)
+    case 'returning': {
+      const { job, cause } = state
+      if (!isTarget(job, machine.booted)) return { at: 'fell-back', job, cause }
+      if (state.bootId === machine.bootId) return state
+      // Its default was set back, and yet it came up again: rebooting once more would go round for ever.
+      return { at: 'failed', job, cause: { code: cause.code, text: `${cause.text}. Going back did not work either` } }
+    }
+    default:
+      return state
+  }
+}
+
+const OVERRULED: Cause = { code: 'overruled', text: 'somebody else chose another deployment for the next start' }
+
+function notStarted(job: Job): State {
+  const cause = { code: 'boot-failed', text: `version ${job.to.version} did not start` }
+  return job.kind === 'install' ? { at: 'falling-back', job, cause } : { at: 'failed', job, cause }
+}
+
+export function isTarget(job: Job, deployment: Booting): boolean {
+  return job.to.commit === deployment.commit && (job.kind === 'install' || job.to.serial === deployment.serial)
+}
+
+/** May a new job begin? A finished one gives way, a running or waiting one does not. */
+export const isOver = (state: State): boolean => ['idle', 'done', 'fell-back', 'failed', 'cancelled'].includes(state.at)
+
+/** Can the job be called off with everything it did undone? */
+export function isCancellable(state: State): boolean {
+  if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage'
+  return state.at === 'reboot'
+}
+
+/** The job's state as a client is told it. */
+export function shown(state: Exclude<State, { at: 'idle' }>): JobInfo['state'] {
+  switch (state.at) {
+    case 'installing':
+      return state.paused ? 'paused' : 'running'
+    case 'rolling-back':
+    case 'undoing':
+    case 'falling-back':
+      return 'running'
+    case 'returning':
+      return 'reboot'
+    default:
+      return state.at
+  }
+}

@@ -1,0 +1,144 @@
+/** The steps of an installation: each can be repeated after any interruption, each has its undo. */
+import { Failure } from '../base/failure.ts'
+import { armTrial, clearTrial } from '../boot/bootloader.ts'
+import { deploy, prune, undeploy } from '../ostree/deploy.ts'
+import type { Engine } from '../ostree/engine.ts'
+import { applyDelta, dropRef, importCommit, refCommit } from '../ostree/import.ts'
+import { type Deployment, deployments } from '../ostree/status.ts'
+import type { Source } from '../package/read.ts'
+import { type Admitted, admit, type Judges } from './admit.ts'
+import type { Meter } from './meter.ts'
+import { makeReserve } from './reserve.ts'
+import type { Counters, StepName } from './snapshot.ts'
+import { stagingOf } from './staging.ts'
+import type { InstallJob } from './state.ts'
+
+export interface Workshop {
+  engine: Engine
+  /** /var/lib/superblock */
+  folder: string
+  settings: { keep: number; reserve: number; tries: number }
+  meter: Meter
+  signal: AbortSignal
+  /** the package's file, open for the time of admit and stage */
+  source: Source | undefined
+  judges: () => Promise<Judges>
+  admitted?: Admitted
+  /** Change what is journalled of the job. */
+  update(change: Partial<InstallJob>): Promise<void>
+  /** deployments that must stay */
+  isProtected: (deployment: Deployment) => boolean
+}
+
+interface Step {
+  do(job: InstallJob, shop: Workshop): Promise<void>
+  undo(job: InstallJob, shop: Workshop): Promise<void>
+}
+
+const nothing = async () => {}
+
+export const steps: { [name in StepName]: Step } = {
+  admit: { do: admitPackage, undo: nothing },
+  stage: { do: stageMembers, undo: (job, shop) => stagingOf(shop.folder, job.offer).drop() },
+  import: { do: importRelease, undo: (job, shop) => dropRef(shop.engine, job.to.ref, job.earlierRef || undefined) },
+  arm: { do: armRelease, undo: (_, shop) => clearTrial(shop.engine.sysroot) },
+  deploy: { do: deployRelease, undo: undeployRelease },
+  settle: { do: settleRelease, undo: nothing },
+}
+
+async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
+  const source = shop.source
+  if (!source) throw new Failure('media-gone', `cannot read ${job.path}: the stick was removed`)
+  shop.meter.begin('admit', 0)
+  const admitted = await admit(source, await shop.judges(), shop.engine, shop.folder, { signers: [] })
+  if ('fits' in admitted) throw new Failure(admitted.code, admitted.why)
+  if (admitted.id !== job.offer)
+    throw new Failure('changed', `cannot install ${job.path}: it is no longer the package that was shown`)
+  const { manifest, plan, wanted } = admitted
+  shop.admitted = admitted
+  await shop.update({
+    to: {
+      version: manifest.version,
+      commit: manifest.commit,
+      ref: manifest.ref,
+      os: manifest.os,
+      epoch: manifest.epoch,
+      timestamp: manifest.timestamp,
+    },
+    earlierRef: (await refCommit(shop.engine, manifest.ref)) ?? '',
+    delta: plan.way === 'delta' ? wanted[0]?.path : undefined,
+    unpacked: wanted.reduce((sum, member) => sum + member.unpacked, 0),
+    counters: {
+      ...job.counters,
+      bytesRead: job.counters.bytesRead + admitted.headBytes,
+      membersSkipped: manifest.payload.members - wanted.length,
+    },
+  })
+}
+
+async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
+  const { source, admitted, meter } = shop
+  if (!source || !admitted) throw new Failure('media-gone', `cannot read ${job.path}: the stick was removed`)
+  const staging = stagingOf(shop.folder, job.offer)
+  meter.begin(
+    'stage',
+    admitted.wanted.reduce((sum, member) => sum + member.size, 0),
+  )
+  const present = await staging.present(admitted.wanted, count => {
+    shop.signal.throwIfAborted()
+    meter.add(count)
+  })
+  const missing = admitted.wanted.filter(member => !present.has(member.path))
+  const counters: Counters = { ...job.counters }
+  try {
+    await staging.fill(source, missing, admitted.read, count => {
+      shop.signal.throwIfAborted()
+      meter.add(count)
+      counters.bytesRead += count
+      counters.bytesWritten += count
+    })
+    counters.membersRead += missing.length
+  } finally {
+    await shop.update({ counters })
+  }
+}
+
+async function importRelease(job: InstallJob, shop: Workshop): Promise<void> {
+  const { engine, meter } = shop
+  meter.begin('import', job.unpacked)
+  const staging = stagingOf(shop.folder, job.offer)
+  const onPulse = (written: number) => meter.set(written)
+  if (job.delta) await applyDelta(engine, staging.pathOf({ path: job.delta }), job.to.commit, job.to.ref, onPulse)
+  else await importCommit(engine, staging.repo, job.to.commit, job.to.ref, onPulse)
+  const { counters } = job
+  await shop.update({ counters: { ...counters, bytesWritten: counters.bytesWritten + meter.read().bytesDone } })
+}
+
+async function armRelease(job: InstallJob, shop: Workshop): Promise<void> {
+  shop.meter.begin('arm', 0)
+  await armTrial(shop.engine.sysroot, await deployments(shop.engine), job.to, shop.settings.tries)
+}
+
+/** The new deployment, when it is there and the next to be booted. */
+async function madeBy(job: InstallJob, engine: Engine): Promise<Deployment | undefined> {
+  const [first] = await deployments(engine)
+  return first && first.commit === job.to.commit && !first.booted ? first : undefined
+}
+
+async function deployRelease(job: InstallJob, shop: Workshop): Promise<void> {
+  shop.meter.begin('deploy', 0)
+  if (await madeBy(job, shop.engine)) return
+  await deploy(shop.engine, job.to.os, job.to.ref, () => shop.meter.beat())
+}
+
+async function undeployRelease(job: InstallJob, shop: Workshop): Promise<void> {
+  const made = await madeBy(job, shop.engine)
+  if (made) await undeploy(shop.engine, made.index)
+}
+
+async function settleRelease(job: InstallJob, shop: Workshop): Promise<void> {
+  shop.meter.begin('settle', 0)
+  await stagingOf(shop.folder, job.offer).drop()
+  await prune(shop.engine, shop.settings.keep, shop.isProtected)
+  await makeReserve(shop.folder, shop.settings.reserve)
+}

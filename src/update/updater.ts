@@ -1,0 +1,244 @@
+/** Media, offers, device and job put together: what superblockd runs and what the control socket speaks to. */
+import { join } from 'node:path'
+import { asFailure, Failure } from '../base/failure.ts'
+import { privateFolder } from '../base/files.ts'
+import type { Log } from '../base/log.ts'
+import { run, settled } from '../base/run.ts'
+import type { Config } from '../config.ts'
+import { type Media, openMedia } from '../media/media.ts'
+import { cleanup, pin, unpin } from '../ostree/deploy.ts'
+import { openEngine } from '../ostree/engine.ts'
+import { thawBoot } from '../ostree/thaw.ts'
+import { loadKeys } from '../package/signature.ts'
+import { admit, type Examined } from './admit.ts'
+import { describeJob } from './describe.ts'
+import { describeDeployments, machineOf, readDevice, trustFacts } from './device.ts'
+import { examineDevice } from './doctor.ts'
+import { type Chain, openHistory } from './history.ts'
+import { openJobRoom } from './job.ts'
+import { openJournal } from './journal.ts'
+import { examineFile, openOffers, withFile } from './offers.ts'
+import { makeReserve } from './reserve.ts'
+import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
+import { dropStagingExcept } from './staging.ts'
+import { isOver, reconcile } from './state.ts'
+
+export interface Updater {
+  snapshot(): Snapshot
+  install(request: InstallRequest): Promise<void>
+  rollback(request: RollbackRequest): Promise<void>
+  cancel(): Promise<void>
+  reboot(): Promise<void>
+  setPinned(index: number, pinned: boolean): Promise<void>
+  history(): Promise<HistoryEntry[]>
+  verifyHistory(): Promise<Chain>
+  doctor(): Promise<Examination[]>
+  close(): Promise<void>
+}
+
+/** Seconds between looks at whether somebody changed the deployments by hand. */
+const DEVICE_TICK = 30
+
+/**
+ * Find out what is true, mend what an earlier death left, and go on with what was under way.
+ * @param runtime folder on a tmpfs for locks, e.g. /run/superblock
+ * @param onChange the snapshot is another than before
+ * @throws Failure `not-booted`, `command-missing`
+ */
+export async function openUpdater(
+  config: Config,
+  version: string,
+  runtime: string,
+  log: Log,
+  onChange: () => void,
+): Promise<Updater> {
+  await privateFolder(config.state)
+  await privateFolder(config.media.inbox)
+  const work = join(runtime, 'engine')
+  await privateFolder(work)
+  const engine = openEngine(work)
+  // In this order: a command that waits for a frozen file system would hold the lock for ever.
+  if (await thawBoot(engine.sysroot))
+    log.warn('the file system of /boot was frozen by an interrupted command; thawed it')
+  await settled(engine.lock)
+
+  const journal = await openJournal(config.state)
+  const history = await openHistory(config.state)
+  let entries = await history.entries()
+  if (journal.damaged) {
+    log.error({ path: journal.damaged }, 'the journal could not be read; it is set aside')
+    const epochs = entries.filter(entry => entry.event === 'good').map(entry => Number(entry.epoch) || 0)
+    await journal.write({ epochFloor: Math.max(0, ...epochs) })
+    await history.add('journal-damaged', { setAside: journal.damaged })
+  }
+
+  let device = await readDevice(engine, journal.read().newest)
+  const before = journal.read().state
+  const now = reconcile(before, machineOf(device))
+  if (now !== before) log.info({ from: before.at, to: now.at }, 'the machine is not where the journal left it')
+  await journal.write({ state: now, newest: device.newest })
+  if (!isOver(now)) await cleanup(engine)
+  await dropStagingExcept(config.state, now.at === 'installing' || now.at === 'undoing' ? stagedBy(now.job) : undefined)
+  await makeReserve(config.state, config.install.reserve)
+
+  const refreshDevice = async () => {
+    device = await readDevice(engine, journal.read().newest)
+    return device
+  }
+  const judges = async (allowDowngrade: boolean) => ({
+    device: trustFacts(device, config, journal.read()),
+    keyring: await loadKeys(config.signatures.keys),
+    required: config.signatures.required,
+    allowDowngrade,
+  })
+  const look = async (path: string, examined: Examined) =>
+    withFile(path, async source => admit(source, await judges(false), engine, config.state, examined))
+  const offers = openOffers(
+    look,
+    ({ commit, timestamp }) =>
+      journal.read().left[commit] === undefined && Date.parse(timestamp) >= Date.parse(device.booted.timestamp),
+    changed,
+    log,
+  )
+  const room = openJobRoom({
+    config,
+    engine,
+    journal,
+    history: {
+      ...history,
+      async add(event, facts) {
+        await history.add(event, facts)
+        entries = await history.entries()
+      },
+    },
+    log,
+    offers: () => offers,
+    examine: path => examineFile(look, path),
+    device: refreshDevice,
+    judges,
+    onChange: changed,
+    onMove: onChange,
+  })
+
+  let rebootAt: number | undefined
+  let rebootFailure: Problem | undefined
+  const attempted = new Set<string>()
+  let overBefore = true
+
+  /** Something is different: tell the clients, and do what the policies ask for. */
+  function changed(): void {
+    onChange()
+    room.offersChanged()
+    const { state } = journal.read()
+    if (!overBefore && isOver(state)) void deviceChanged()
+    overBefore = isOver(state)
+    const waits = state.at === 'returning' || (state.at === 'reboot' && config.reboot.policy === 'auto')
+    if (waits) rebootAt ??= Date.now() + config.reboot.delay * 1000
+    else rebootAt = undefined
+    const best = config.install.policy === 'auto' && isOver(state) ? offers.best() : undefined
+    if (best?.id && !attempted.has(best.id)) {
+      attempted.add(best.id)
+      room.install({ id: best.id }).catch(error => log.warn({ err: error }, 'cannot install by policy'))
+    }
+  }
+
+  async function deviceChanged(): Promise<void> {
+    const was = JSON.stringify(device.deployments)
+    await refreshDevice()
+    if (JSON.stringify(device.deployments) !== was) {
+      offers.again()
+      onChange()
+    }
+  }
+
+  async function reboot(): Promise<void> {
+    rebootAt = undefined
+    try {
+      await run(config.reboot.command)
+    } catch (error) {
+      const { message } = asFailure(error, 'reboot')
+      rebootFailure = { code: 'reboot-failed', text: message, next: 'Switch the device off and on again.' }
+      onChange()
+      throw error
+    }
+  }
+
+  const media: Media = openMedia(config.media, {
+    change: changed,
+    found: (medium, file) => offers.found(medium, file),
+    gone: (_, path) => offers.gone(path),
+    left: medium => {
+      for (const offer of offers.list()) if (offer.medium === medium.path) attempted.delete(offer.id)
+      offers.left(medium)
+    },
+    failed: error => log.error({ err: error }, 'cannot look at the mounts'),
+  })
+
+  const timers = [
+    setInterval(() => {
+      if (rebootAt === undefined) return
+      if (Date.now() >= rebootAt) void reboot().catch(() => {})
+      else onChange()
+    }, 1000),
+    setInterval(
+      () => void deviceChanged().catch(error => log.error({ err: error }, 'cannot ask ostree')),
+      DEVICE_TICK * 1000,
+    ),
+  ]
+
+  void room
+    .advance()
+    .then(() => room.checkBoot())
+    .catch(error => log.error({ err: error }, 'cannot check the health of this boot'))
+    .finally(changed)
+
+  return {
+    snapshot() {
+      const record = journal.read()
+      const { state } = record
+      const { bootId: _, ...health } = record.health ?? { bootId: '' }
+      const rebootIn = rebootAt === undefined ? undefined : Math.max(0, Math.ceil((rebootAt - Date.now()) / 1000))
+      return {
+        api: 1,
+        version,
+        device: {
+          compatible: config.device.compatible,
+          name: config.device.name || config.device.compatible,
+          os: device.booted.os,
+          policy: config.install.policy,
+          epochFloor: record.epochFloor,
+          newest: device.newest,
+          signaturesRequired: config.signatures.required,
+        },
+        deployments: describeDeployments(device, entries, record.left),
+        media: media.list(),
+        offers: offers.list(),
+        job: state.at === 'idle' ? null : describeJob(state, room.meter.read(), rebootIn),
+        health: record.health ? (health as Snapshot['health']) : null,
+        problems: rebootFailure ? [rebootFailure] : [],
+      }
+    },
+    install: request => room.install(request),
+    rollback: request => room.rollback(request),
+    cancel: () => room.cancel(),
+    reboot,
+    async setPinned(index, pinned) {
+      const { deployments } = await refreshDevice()
+      if (!deployments[index])
+        throw new Failure('not-found', `cannot pin deployment ${index}: there is none. See: superblock deployments`)
+      await (pinned ? pin : unpin)(engine, index)
+      await refreshDevice()
+      onChange()
+    },
+    history: async () => history.entries(),
+    verifyHistory: () => history.verify(),
+    doctor: () => examineDevice(config, engine),
+    async close() {
+      for (const timer of timers) clearInterval(timer)
+      await media.close()
+      await offers.idle()
+    },
+  }
+}
+
+const stagedBy = (job: { kind: string; offer?: string }) => job.offer

@@ -1,0 +1,64 @@
+/** The boot loader of an emulated device: picks the boot entry as the generated grub.cfg would, trial countdown included. */
+import { open, readdir, readFile, readlink, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
+
+export interface BootEntry {
+  title: string
+  /** of the entry: the highest is the default */
+  version: number
+  /** kernel arguments */
+  options: string
+  /** `<commit>.<serial>` */
+  id: string
+  os: string
+  /** the deployment's folder */
+  folder: string
+}
+
+/** The menu, default first. */
+export async function readEntries(sysroot: string): Promise<BootEntry[]> {
+  const folder = join(sysroot, 'boot/loader/entries')
+  const files = (await readdir(folder)).filter(name => name.endsWith('.conf')).sort()
+  const entries = await Promise.all(files.map(async name => readEntry(sysroot, join(folder, name))))
+  return entries.sort((a, b) => b.version - a.version)
+}
+
+async function readEntry(sysroot: string, path: string): Promise<BootEntry> {
+  const text = await readFile(path, 'utf8')
+  const key = (name: string) => new RegExp(`^${name}[ \t]+(.*)$`, 'm').exec(text)?.[1] ?? ''
+  const options = key('options')
+  const bootlink = /(?:^| )ostree=(\S+)/.exec(options)?.[1]
+  if (!bootlink) throw new Error(`cannot boot ${path}: it has no ostree= argument`)
+  // A boot loader that cannot load the kernel stops there.
+  await stat(join(sysroot, 'boot', key('linux').replace(/^\/boot/, '')))
+  const link = join(sysroot, bootlink)
+  const folder = resolve(link, '..', await readlink(link))
+  const os = basename(resolve(folder, '../..'))
+  return { title: key('title'), version: Number(key('version')), options, id: basename(folder), os, folder }
+}
+
+/**
+ * The entry that boots now. While the default is on trial its tries are counted down, and at 0 the entry below boots.
+ * GRUB writes into the block where it lies, so this does too.
+ */
+export async function chooseEntry(sysroot: string): Promise<BootEntry> {
+  const entries = await readEntries(sysroot)
+  const [first, second] = entries
+  if (!first) throw new Error(`cannot boot ${sysroot}: there is no boot entry`)
+  const path = join(sysroot, 'boot/grub/grubenv')
+  const block = await readFile(path, 'latin1').catch(() => '')
+  const value = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(block)?.[1] ?? ''
+  if (value('trial_id') !== first.id) return first
+  const tries = Number(value('trial_tries'))
+  if (!(tries > 0)) return second ?? first
+  const size = Buffer.byteLength(block, 'latin1')
+  const counted = block.replace(/^trial_tries=.*$/m, `trial_tries=${tries - 1}`).replace(/#+$/, '')
+  const file = await open(path, 'r+')
+  try {
+    await file.write(counted.padEnd(size, '#').slice(0, size), 0, 'latin1')
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  return first
+}

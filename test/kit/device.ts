@@ -1,0 +1,237 @@
+/**
+ * An emulated device, rootless: a folder with a sysroot, booted by playing the boot loader and starting the service in
+ * namespaces where the chosen deployment is / and ostree itself takes it for the booted one.
+ */
+import { chmod, cp, mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isThere } from '../../src/base/files.ts'
+import { type RunOptions, type RunResult, run } from '../../src/base/run.ts'
+import { type Client, connect, isUnreachable } from '../../src/control/client.ts'
+import type { Snapshot } from '../../src/update/snapshot.ts'
+import { type BootEntry, chooseEntry } from './bootloader.ts'
+import { bootNamespace, type Ending, type Namespace, writeBootId } from './namespace.ts'
+import type { Stick } from './stick.ts'
+import { makeSysroot } from './sysroot.ts'
+
+export interface DeviceOptions {
+  /** made here; short, since the control socket lies in it and a socket's path has room for 107 characters */
+  folder: string
+  /** archive repo that holds `ref`, the release the device leaves the factory with */
+  repo: string
+  ref: string
+  os: string
+  /** the device's own configuration, TOML */
+  config?: string
+  /** public key files for /etc/superblock/keys */
+  keys?: readonly string[]
+}
+
+export interface Device {
+  folder: string
+  sysroot: string
+  /** the control socket, as the host sees it */
+  socket: string
+  /** requests to the service */
+  client: Client
+  /** play the boot loader and start PID 1; the service is started unless `service` is false */
+  boot(options?: { service?: boolean }): Promise<BootEntry>
+  service: {
+    start(): Promise<void>
+    /** send a signal and wait for the end; @returns the exit status as a shell tells it */
+    kill(signal: NodeJS.Signals): Promise<number>
+    /** resolves with the exit status once it has ended by itself */
+    exited(): Promise<number>
+    /** as the host counts; undefined when it does not run */
+    pid(): Promise<number | undefined>
+    /** resident memory in bytes: now, and the most it ever was */
+    memory(): Promise<{ now: number; peak: number }>
+  }
+  insert(stick: Stick): Promise<void>
+  /** lazy: as when it is pulled without asking; files that are open stay readable */
+  remove(stick: Stick, options?: { lazy?: boolean }): Promise<void>
+  /** the plug is pulled: nothing gets a chance to end in an orderly way */
+  powerCut(): Promise<void>
+  /** resolves when the device has shut down for a reboot that was asked for in it; `boot` plays the next boot */
+  rebooted(seconds?: number): Promise<void>
+  /** run a command inside, as root of the device */
+  exec(argv: readonly string[], options?: RunOptions): Promise<RunResult>
+  /** run the `superblock` command inside */
+  cli(argv: readonly string[], options?: RunOptions): Promise<RunResult>
+  /** the first snapshot that `is` accepts, from now on; restarts of service and device are waited over */
+  waitFor(is: (snapshot: Snapshot) => boolean, what: string, seconds?: number): Promise<Snapshot>
+  /** what the service wrote, over all boots */
+  log(): Promise<string>
+  /** cut the power and remove the folder */
+  destroy(): Promise<void>
+}
+
+/** Reboots are asked of PID 1; sticks are looked for often, since nothing tells of them here. */
+const CONFIG = `[reboot]
+command = ["sh", "-c", "kill -TERM 1"]
+
+[media]
+tick = 0.2
+`
+
+export async function makeDevice({ folder, repo, ref, os, config = '', keys = [] }: DeviceOptions): Promise<Device> {
+  const sysroot = join(folder, 'sysroot')
+  const shared = join(folder, 'shared')
+  const socket = join(shared, 'control.sock')
+  if (socket.length > 107) throw new Error(`cannot make a device in ${folder}: the path is too long for a socket`)
+  await mkdir(join(folder, 'root'), { recursive: true })
+  await writeFile(join(folder, 'log'), '')
+  await makeSysroot(sysroot, { repo, ref, os, grub: true })
+  const etc = join((await chooseEntry(sysroot)).folder, 'etc/superblock')
+  await mkdir(join(etc, 'superblock.d'), { recursive: true })
+  await mkdir(join(etc, 'keys'), { recursive: true })
+  await writeFile(join(etc, 'superblock.d/10-kit.toml'), CONFIG)
+  await writeFile(join(etc, 'superblock.d/50-device.toml'), config)
+  for (const key of keys) await cp(key, join(etc, 'keys', basename(key)))
+
+  const client = connect(socket)
+  let running: Namespace | undefined
+  let booting: Promise<Namespace | undefined> = Promise.resolve(undefined)
+  const up = () => {
+    if (!running) throw new Error('cannot do this: the device is off')
+    return running
+  }
+  /** Nothing of an earlier boot is in /run. */
+  const clearRun = async () => {
+    await rm(shared, { recursive: true, force: true })
+    await mkdir(shared)
+    await chmod(shared, 0o755)
+  }
+  const mountFolder = (stick: Stick) => join(folder, 'root/run/superblock/media', stick.name)
+
+  const device: Device = {
+    folder,
+    sysroot,
+    socket,
+    client,
+    async boot({ service = true } = {}) {
+      if (running) throw new Error('cannot boot: the device is on')
+      await clearRun()
+      await writeBootId(folder)
+      const entry = await chooseEntry(sysroot)
+      const starting = bootNamespace({
+        device: folder,
+        deployment: entry.folder,
+        var: join(entry.folder, '../../var'),
+      })
+      booting = starting.catch(() => undefined)
+      const namespace = await starting
+      running = namespace
+      namespace.ended.then(() => {
+        if (running === namespace) running = undefined
+      })
+      if (service) await device.service.start()
+      return entry
+    },
+    service: {
+      async start() {
+        const namespace = up()
+        await namespace.startService()
+        await Promise.race([
+          answers(),
+          namespace.serviceExited().then(async status => {
+            throw new Error(`cannot start the service: exit status ${status}\n${tail(await device.log())}`)
+          }),
+        ])
+      },
+      async kill(signal) {
+        const namespace = up()
+        const pid = await namespace.servicePid()
+        if (pid === undefined) throw new Error('cannot kill the service: it does not run')
+        process.kill(pid, signal)
+        return namespace.serviceExited()
+      },
+      exited: () => up().serviceExited(),
+      pid: () => up().servicePid(),
+      async memory() {
+        const text = await readFile(`/proc/${await up().servicePid()}/status`, 'utf8')
+        const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024
+        return { now: kib('VmRSS'), peak: kib('VmHWM') }
+      },
+    },
+    async insert(stick) {
+      await mkdir(join(shared, 'media', stick.name), { recursive: true })
+      const at = mountFolder(stick)
+      await up().enter(['mount', '--bind', stick.folder, at])
+      await up().enter(['mount', '-o', 'remount,bind,ro,nosuid,nodev,noexec', at])
+    },
+    async remove(stick, { lazy = false } = {}) {
+      await up().enter(['umount', ...(lazy ? ['--lazy'] : []), mountFolder(stick)])
+      await rmdir(join(shared, 'media', stick.name))
+    },
+    async powerCut() {
+      const namespace = running ?? (await booting)
+      await namespace?.cut()
+      running = undefined
+    },
+    async rebooted(seconds = 30) {
+      if ((await within(seconds, 'a reboot', up().ended)) !== ('reboot' satisfies Ending))
+        throw new Error('cannot find a reboot: the device went off by itself')
+      running = undefined
+    },
+    exec: (argv, options) => up().exec(argv, options),
+    cli: (argv, options) =>
+      up().exec(['/run/superblock-kit/bin/node', '/run/superblock-kit/app/dist/superblock.js', ...argv], options),
+    async waitFor(is, what, seconds = 30) {
+      let last: Snapshot | undefined
+      const until = AbortSignal.timeout(seconds * 1000)
+      for await (const snapshot of snapshots(client, until)) {
+        last = snapshot
+        if (is(snapshot)) return snapshot
+      }
+      const seen = last && JSON.stringify({ job: last.job, offers: last.offers, health: last.health }, undefined, 1)
+      throw new Error(`cannot find ${what} within ${seconds} s; last seen: ${seen}\n${tail(await device.log())}`)
+    },
+    log: () => readFile(join(folder, 'log'), 'utf8'),
+    async destroy() {
+      await device.powerCut()
+      if (!(await isThere(folder))) return
+      // A tree may hold folders that nobody may write into.
+      await run(['chmod', '-R', 'u+w', folder])
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+
+  /** Resolve when the service answers on its socket. */
+  const answers = async () => {
+    for (const end = Date.now() + 30_000; Date.now() < end; await sleep(20)) {
+      if (!running) return
+      const answer = await client.status().catch(() => undefined)
+      if (answer) return
+    }
+    throw new Error(`cannot reach the service within 30 s\n${tail(await device.log())}`)
+  }
+  return device
+}
+
+/** Every snapshot that the service sends until `signal`, whatever becomes of the connection in between. */
+export async function* snapshots(client: Client, signal: AbortSignal): AsyncGenerator<Snapshot> {
+  while (!signal.aborted) {
+    try {
+      yield* client.events(signal)
+    } catch (error) {
+      if (!isUnreachable(error)) throw error
+    }
+    if (!signal.aborted) await sleep(50)
+  }
+}
+
+const tail = (text: string) => text.trimEnd().split('\n').slice(-20).join('\n')
+
+async function within<T>(seconds: number, what: string, promise: Promise<T>): Promise<T> {
+  const timer = new AbortController()
+  const late = sleep(seconds * 1000, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`cannot find ${what} within ${seconds} s`)
+  })
+  late.catch(() => {})
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    timer.abort()
+  }
+}
