@@ -14,6 +14,7 @@ await build({
     superblock: 'src/superblock.ts',
     'superblock-builder': 'src/builder.ts',
     flip: 'src/ostree/flip.ts',
+    reader: 'src/reader.ts',
     demo: 'test/kit/demo.ts',
   },
   outdir: 'dist',

@@ -32,6 +32,11 @@ export async function replaceFile(path: string, data: string | Uint8Array, mode 
   await syncFolder(dirname(path))
 }
 
+/** Remove what replaceFile leaves in a folder when it is killed. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await listIfThere(folder)) if (/^\.[0-9a-f]{16}\.tmp$/.test(name)) await unlink(join(folder, name))
+}
+
 /**
  * Append one line and flush it; on failure (a full disk) the file is as it was before. A torn last line from an earlier
  * power cut must be mended by the caller first.

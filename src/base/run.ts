@@ -78,18 +78,20 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     child.stdin?.on('error', () => {}) // the exit status tells why it stopped reading
     child.stdin?.end(options.input)
   }
-  let late = false
-  const timer = options.timeout
-    ? setTimeout(() => {
-        late = true
-        killGroup(child)
-      }, options.timeout)
-    : undefined
+  // The end is not waited for when it is late: a process that hangs in the kernel does not die of SIGKILL.
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    if (options.timeout === undefined) return
+    timer = setTimeout(() => {
+      killGroup(child)
+      child.unref()
+      const how = `no answer within ${options.timeout} ms`
+      reject(new Failure('command-timeout', explain(argv, how, text(stderr))))
+    }, options.timeout)
+  })
   try {
-    const status = await ended(child, argv)
+    const status = await Promise.race([ended(child, argv), late])
     const result = { stdout: text(stdout), stderr: text(stderr), status: status.code ?? -1 }
-    if (late)
-      throw new Failure('command-timeout', explain(argv, `no answer within ${options.timeout} ms`, result.stderr))
     if (status.code === 0 || (status.code !== null && options.accept?.includes(status.code))) return result
     const how = status.code === null ? `ended by ${status.signal}` : `exit status ${status.code}`
     throw new Failure('command-failed', explain(argv, how, result.stderr || result.stdout))

@@ -159,7 +159,7 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
   verb(
     'console',
     'open the full-screen console',
-    example('superblock console', '0 left; 3 no service is shown, not returned'),
+    example('superblock console', '0 left with q or Ctrl-C; 128 + n ended by signal n'),
     async () => (await import('./console.ts')).console,
   )
   verb(

@@ -27,6 +27,9 @@ export function App({ client, look }: { client: Client; look: Look }) {
   const [ui, setUi] = useState<Ui>(START)
   // Keys that come in one burst must each see what the one before them did, before React has drawn it.
   const now = useRef(ui)
+  // Ink gives keys to the handler of the drawing before for a moment; that one would know an older snapshot.
+  const latest = useRef<Snapshot>(undefined)
+  latest.current = snapshot
   const frame = { ...look, ...useSize() }
   const change = (next: Ui) => {
     now.current = next
@@ -52,11 +55,12 @@ export function App({ client, look }: { client: Client; look: Look }) {
 
   useInput((input, key) => {
     const name = nameOf(input, key)
-    if (!snapshot) {
+    const shown = latest.current
+    if (!shown) {
       if (name === 'q' || name === 'ctrl-c') exit()
       return
     }
-    const { ui: next, request } = press(now.current, name, snapshot)
+    const { ui: next, request } = press(now.current, name, shown)
     change(next)
     if (request?.do === 'quit') exit()
     else if (request?.do === 'goes-on') note(frame.t.goesOn)

@@ -89,7 +89,13 @@ export function Page({ frame, snapshot, keys, note, children }: PageProps) {
         </Box>
       ) : null}
       {rule}
-      {line(cut(` ${keys.join('   ')}`, columns), true)}
+      <Box paddingX={1} columnGap={3} flexWrap="wrap" flexShrink={0}>
+        {keys.map(key => (
+          <Text key={key} bold>
+            {key}
+          </Text>
+        ))}
+      </Box>
     </Box>
   )
 }

@@ -9,7 +9,7 @@ const AGAIN = 1000
 
 /**
  * @param io where lines go; a reader that goes away ends it
- * @returns the exit status, when SIGINT or SIGTERM ends it
+ * @returns the exit status: 128 + the signal that ended it
  */
 export async function plain(
   socket: string,
@@ -17,7 +17,11 @@ export async function plain(
 ): Promise<number> {
   const t = texts(io.env.LANG)
   const stop = new AbortController()
-  const end = () => stop.abort()
+  let status = 0
+  const end = (signal: NodeJS.Signals) => {
+    status = signal === 'SIGINT' ? 130 : 143
+    stop.abort()
+  }
   process.once('SIGINT', end).once('SIGTERM', end)
   const news = narrator(t)
   const tell = (line: string) => void io.stdout.write(`${line}\n`)
@@ -37,7 +41,7 @@ export async function plain(
         await sleep(AGAIN, undefined, { signal: stop.signal }).catch(() => {})
       }
     }
-    return 130
+    return status
   } finally {
     process.off('SIGINT', end).off('SIGTERM', end)
   }

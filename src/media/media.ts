@@ -1,7 +1,9 @@
-/** All media: every mount below the configured roots, and the inbox; each with its own watcher. */
-import { basename } from 'node:path'
+/** All media: every mount below the configured roots, each read by a child of its own, and the inbox. */
+import { basename, dirname } from 'node:path'
+import { openFile, type Source } from '../base/source.ts'
 import { mountsBelow } from './mounts.ts'
-import { type Found, type MediumWatch, watchMedium } from './watch.ts'
+import { openStick, type StickReader } from './stick.ts'
+import { type Found, watchMedium } from './watch.ts'
 
 export interface Medium {
   path: string
@@ -9,6 +11,7 @@ export interface Medium {
   kind: 'stick' | 'inbox'
   filesystem: string
   state: 'reading' | 'ready' | 'trouble'
+  /** in a sentence, where something is to be said */
   text?: string
 }
 
@@ -16,72 +19,91 @@ export interface Media {
   list(): Medium[]
   /** Look at the mounts now instead of at the next tick. */
   look(): Promise<void>
+  /** Open a file on whatever medium it is. @throws Failure `media-gone`, `media-error`, `not-a-package` */
+  open(path: string): Promise<Source>
   close(): Promise<void>
 }
 
-interface Watched extends Medium {
-  mountId: number
-  watcher: MediumWatch
+interface Listeners {
+  /** the list of media differs from before */
+  change: () => void
+  found: (medium: Medium, file: Found) => void
+  gone: (medium: Medium, path: string) => void
+  /** the medium is no longer there, and its files with it */
+  left: (medium: Medium) => void
+  failed: (error: unknown) => void
 }
 
-/**
- * @param on.change the list of media differs from before
- * @param on.found, on.gone package files come and go; a medium that goes takes its files along without a `gone` each
- * @param on.left the medium is no longer there
- */
+interface Stick extends Medium {
+  mountId: number
+  reader?: StickReader
+  /** seconds until a child that ended by itself is started again */
+  patience: number
+  restart?: NodeJS.Timeout
+}
+
+const MANY = 'there are more files on it than are looked at; put the package into the top folder'
+const SILENT = 'it is not answering; wait, or take it out and put it back'
+
+/** @param folder private and on a tmpfs */
 export function openMedia(
   config: { roots: readonly string[]; inbox: string; tick: number },
-  on: {
-    change: () => void
-    found: (medium: Medium, file: Found) => void
-    gone: (medium: Medium, path: string) => void
-    left: (medium: Medium) => void
-    failed: (error: unknown) => void
-  },
+  folder: string,
+  on: Listeners,
 ): Media {
-  const watched = new Map<string, Watched>()
+  const sticks = new Map<string, Stick>()
+  const inbox: Medium = { path: config.inbox, name: 'inbox', kind: 'inbox', filesystem: '', state: 'reading' }
+  let closed = false
 
-  function add(path: string, mountId: number, kind: Medium['kind'], filesystem: string): void {
-    const medium: Medium = {
-      path,
-      name: kind === 'inbox' ? 'inbox' : basename(path),
-      kind,
-      filesystem,
-      state: 'reading',
-    }
-    const watcher = watchMedium(path, {
-      found: file => on.found(entry, file),
-      gone: gone => on.gone(entry, gone),
-      ready: beyond => {
-        if (entry.state === 'reading') entry.state = 'ready'
-        if (beyond) entry.text = 'there are more files here than are looked at; put the package into the top folder'
-        on.change()
-      },
-      error: error => {
-        entry.state = 'trouble'
-        entry.text = `cannot read all of it: ${error.message}`
-        on.change()
-      },
-    })
-    const entry: Watched = Object.assign(medium, { mountId, watcher })
-    watched.set(path, entry)
+  function change(medium: Medium, state: Medium['state'], text?: string): void {
+    medium.state = state
+    if (text === undefined) delete medium.text
+    else medium.text = text
     on.change()
   }
 
-  async function drop(entry: Watched): Promise<void> {
-    watched.delete(entry.path)
-    on.left(entry)
+  async function read(stick: Stick): Promise<void> {
+    const isHere = () => !closed && sticks.get(stick.path) === stick
+    const reader = await openStick(stick.path, folder, {
+      found: file => on.found(stick, file),
+      gone: path => on.gone(stick, path),
+      ready: beyond => change(stick, 'ready', beyond ? MANY : undefined),
+      error: message => change(stick, 'trouble', `it cannot be read: ${message}`),
+      answering: does => change(stick, does ? 'ready' : 'trouble', does ? undefined : SILENT),
+      ended() {
+        if (!isHere()) return
+        change(stick, 'trouble', 'it could not be read; trying again')
+        on.left(stick)
+        stick.restart = setTimeout(() => void read(stick).catch(on.failed), stick.patience * 1000)
+        stick.patience = Math.min(60, stick.patience * 2)
+      },
+    })
+    if (isHere()) stick.reader = reader
+    else await reader.close()
+  }
+
+  async function drop(stick: Stick): Promise<void> {
+    sticks.delete(stick.path)
+    clearTimeout(stick.restart)
+    on.left(stick)
     on.change()
-    await entry.watcher.close()
+    await stick.reader?.close()
   }
 
   let looking: Promise<void> | undefined
   async function lookOnce(): Promise<void> {
     const mounts = new Map((await mountsBelow(config.roots)).map(mount => [mount.path, mount]))
-    for (const entry of [...watched.values()])
-      if (entry.kind === 'stick' && mounts.get(entry.path)?.id !== entry.mountId) await drop(entry)
-    for (const mount of mounts.values())
-      if (!watched.has(mount.path)) add(mount.path, mount.id, 'stick', mount.filesystem)
+    for (const stick of [...sticks.values()]) if (mounts.get(stick.path)?.id !== stick.mountId) await drop(stick)
+    for (const { path, id, filesystem } of mounts.values()) {
+      if (sticks.has(path) || closed) continue
+      const stick: Stick = {
+        ...{ path, name: basename(path), kind: 'stick', filesystem, state: 'reading' },
+        ...{ mountId: id, patience: 1 },
+      }
+      sticks.set(path, stick)
+      on.change()
+      void read(stick).catch(on.failed)
+    }
   }
   const look = () => {
     looking ??= lookOnce()
@@ -92,25 +114,45 @@ export function openMedia(
     return looking
   }
 
-  add(config.inbox, 0, 'inbox', '')
+  const watcher = watchMedium(inbox.path, {
+    found: file => on.found(inbox, file),
+    gone: path => on.gone(inbox, path),
+    ready: beyond => change(inbox, 'ready', beyond ? MANY : undefined),
+    error: error => change(inbox, 'trouble', `it cannot be read: ${error.message}`),
+  })
   void look()
   const timer = setInterval(look, config.tick * 1000)
 
   return {
     list: () =>
-      [...watched.values()].map(({ path, name, kind, filesystem, state, text }) => ({
-        path,
-        name,
-        kind,
-        filesystem,
-        state,
+      [inbox, ...sticks.values()].map(({ path, name, kind, filesystem, state, text }) => ({
+        ...{ path, name, kind, filesystem, state },
         ...(text === undefined ? {} : { text }),
       })),
     look,
+    async open(path) {
+      const isBelow = (root: string) => path.startsWith(`${root}/`)
+      const stick = [...sticks.values()]
+        .filter(one => isBelow(one.path))
+        .sort((a, b) => b.path.length - a.path.length)[0]
+      if (stick?.reader) return stick.reader.open(path)
+      if (isBelow(inbox.path)) return openFile(path)
+      // Wherever this is, it may hang: a child of its own reads it.
+      const reader = await openStick(dirname(path), folder)
+      try {
+        const source = await reader.open(path)
+        return { ...source, close: () => reader.close() }
+      } catch (error) {
+        await reader.close()
+        throw error
+      }
+    },
     async close() {
+      closed = true
       clearInterval(timer)
       await looking
-      for (const entry of [...watched.values()]) await drop(entry)
+      for (const stick of [...sticks.values()]) await drop(stick)
+      await watcher.close()
     },
   }
 }

@@ -1,12 +1,14 @@
 /** Bring a commit into the device's repo under its ref, and take it out again. */
+import { join } from 'node:path'
 import { Failure } from '../base/failure.ts'
-import { run } from '../base/run.ts'
+import { run, runUninterrupted } from '../base/run.ts'
 import { changeAdmin, changeRepo, type Engine, type OnPulse } from './engine.ts'
-import { hasCommit } from './objects.ts'
+import { contentOf, hasCommit, missingObjects } from './objects.ts'
 
 /**
  * Import from an archive repo that need hold only the objects that the device lacks; each is checked against its
- * checksum. Repeating it is harmless.
+ * checksum. A commit that is here with parts of it gone, as a power cut within a prune leaves it, is made whole again.
+ * Repeating it is harmless.
  * @param source absolute path
  * @throws Failure `command-failed` for an object that is missing or not what its name says, `ref-mismatch`
  */
@@ -17,9 +19,21 @@ export async function importCommit(
   ref: string,
   onPulse?: OnPulse,
 ): Promise<void> {
-  if (!(await hasCommit(engine.repo, commit)))
-    await changeRepo(engine, ['pull-local'], ['--untrusted', source, commit], onPulse)
+  const isHere = await hasCommit(engine.repo, commit)
+  const isWhole = isHere && (await missingObjects(engine.repo, await contentOf(source))).size === 0
+  if (isHere && !isWhole) await markPartial(engine, commit)
+  if (!isWhole) await changeRepo(engine, ['pull-local'], ['--untrusted', source, commit], onPulse)
   await pointRef(engine, commit, ref)
+}
+
+/**
+ * Make ostree look for the rest of a commit that it has for complete, with the mark that its own pulls and fsck set.
+ * /sysroot may be mounted read-only, which ostree's commands undo for themselves; there is none that only sets the mark.
+ */
+async function markPartial(engine: Engine, commit: string): Promise<void> {
+  const script = '[ -w "$1" ] || mount -o remount,rw "$2"; : >"$1/$3.commitpartial"'
+  const where = [join(engine.repo, 'state'), join(engine.sysroot, 'sysroot'), commit]
+  await runUninterrupted(['unshare', '--mount', 'sh', '-euc', script, 'sh', ...where], engine)
 }
 
 /**
@@ -34,14 +48,10 @@ export async function applyDelta(
   ref: string,
   onPulse?: OnPulse,
 ): Promise<void> {
-  if (!(await hasCommit(engine.repo, commit))) {
-    await changeRepo(engine, ['static-delta', 'apply-offline'], [file], onPulse)
-    if (!(await hasCommit(engine.repo, commit)))
-      throw new Failure(
-        'ref-mismatch',
-        `cannot import ${commit}: the delta makes another commit; make the package again`,
-      )
-  }
+  // Also when the commit is here: what parts of it may be gone comes back, and what is here is passed over.
+  await changeRepo(engine, ['static-delta', 'apply-offline'], [file], onPulse)
+  if (!(await hasCommit(engine.repo, commit)))
+    throw new Failure('ref-mismatch', `cannot import ${commit}: the delta makes another commit; make the package again`)
   await pointRef(engine, commit, ref)
 }
 

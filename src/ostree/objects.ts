@@ -31,7 +31,16 @@ export async function missingObjects(repo: string, paths: readonly string[]): Pr
   return missing
 }
 
-/** Whether the repo has the commit with everything in it. */
+/** Every object of an archive repo that commits consist of, by path; what is attached to a commit is none. */
+export async function contentOf(repo: string): Promise<string[]> {
+  const paths: string[] = []
+  for (const prefix of await namesIn(join(repo, 'objects')))
+    for (const name of await namesIn(join(repo, 'objects', prefix)))
+      if (!name.endsWith('.commitmeta')) paths.push(`objects/${prefix}/${name}`)
+  return paths
+}
+
+/** Whether the repo has the commit, as far as ostree itself can tell, with everything in it. */
 export async function hasCommit(repo: string, commit: string): Promise<boolean> {
   const object = join(repo, 'objects', commit.slice(0, 2), `${commit.slice(2)}.commit`)
   return (await isThere(object)) && !(await isThere(join(repo, 'state', `${commit}.commitpartial`)))

@@ -1,8 +1,6 @@
 /** Make another deployment the one that boots next, without touching any. */
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Failure } from '../base/failure.ts'
-import { isThere } from '../base/files.ts'
+import { findProgram } from '../base/program.ts'
 import { run, runUninterrupted } from '../base/run.ts'
 import { changeAdmin, type Engine } from './engine.ts'
 import type { FlipResult } from './flip.ts'
@@ -13,7 +11,7 @@ export type Target = Pick<Deployment, 'commit' | 'serial'> & Partial<Pick<Deploy
 
 /**
  * The target boots next; the others keep their order, nothing is deleted, no /etc changes. Repeating it is harmless.
- * @throws Failure `no-such-deployment`, `staged`, `flip-missing`, `flip-failed`, `command-failed`
+ * @throws Failure `no-such-deployment`, `staged`, `program-missing`, `flip-failed`, `command-failed`
  */
 export async function setDefault(engine: Engine, target: Target): Promise<void> {
   const list = await deployments(engine)
@@ -46,18 +44,10 @@ async function hasSetDefault(): Promise<boolean> {
 }
 
 async function flip(engine: Engine, { os, commit, serial }: Deployment): Promise<void> {
-  const program = await findFlip()
+  const program = await findProgram('flip')
   const argv = [process.execPath, program, engine.sysroot, os, commit, String(serial)]
   const { stdout } = await runUninterrupted(argv, engine)
   const line = stdout.trimEnd().split('\n').at(-1) ?? ''
   const result = JSON.parse(line) as FlipResult
   if (!result.ok) throw new Failure(result.code, `cannot roll back: ${result.message}`)
-}
-
-/** The program is built beside the others; this code may be in one of them, in a chunk below, or in its own source. */
-async function findFlip(): Promise<string> {
-  const here = dirname(fileURLToPath(import.meta.url))
-  const places = [here, dirname(here), join(here, '../../dist')].map(folder => join(folder, 'flip.js'))
-  for (const path of places) if (await isThere(path)) return path
-  throw new Failure('flip-missing', `cannot roll back: flip.js is not beside this program; install superblock again`)
 }

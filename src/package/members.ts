@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, unlink, writeFile } from 'node:fs/promises'
 import { Failure } from '../base/failure.ts'
+import type { Source } from '../base/source.ts'
 import { BLOCK, END, isZero, padded, ustarHeader } from './header.ts'
 import { archiveSize, type Member } from './index.ts'
 import { LIMITS } from './limits.ts'
-import { readExactly, type Source } from './source.ts'
+import { readExactly } from './source.ts'
 
 /** Bytes a read: what a stick delivers well, and what bounds the memory. */
 const READ = 1024 * 1024

@@ -4,14 +4,15 @@
  */
 import { createHash } from 'node:crypto'
 import { Failure } from '../base/failure.ts'
+import type { Source } from '../base/source.ts'
 import { BLOCK, isZero, padded, readHeader } from './header.ts'
 import { archiveSize, type Member, parseIndex } from './index.ts'
 import { LIMITS } from './limits.ts'
 import type { Manifest } from './manifest.ts'
-import { readExactly, type Source, truncated } from './source.ts'
+import { readExactly, truncated } from './source.ts'
 
+export { openFile, type Source } from '../base/source.ts'
 export { copyMember, copyMembers, readMember, readMembers, verifyWhole } from './members.ts'
-export { openFile, type Source } from './source.ts'
 
 export interface Head {
   /** its exact bytes, not yet trusted */

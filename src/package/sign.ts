@@ -30,7 +30,12 @@ export async function makeKey(options: {
   /** seconds until it expires; never, if not given */
   life?: number
 }): Promise<{ fingerprint: string; publicKey: string; secretKey: string }> {
+  const bad = (cause?: unknown) => {
+    const id = JSON.stringify(options.userId)
+    return new Failure('bad-user-id', `cannot make a key for ${id}: write it as "Name <address>"`, { cause })
+  }
   const [, name = '', email] = /^([^<>]*?)\s*(?:<([^<>\s]+@[^<>\s]+)>)?$/.exec(options.userId.trim()) ?? []
+  if (name === '' && email === undefined) throw bad()
   const { privateKey, publicKey } = await generateKey({
     type: 'ecc',
     curve: 'ed25519Legacy',
@@ -42,8 +47,7 @@ export async function makeKey(options: {
     format: 'object',
     config: CONFIG,
   }).catch(cause => {
-    const id = JSON.stringify(options.userId)
-    throw new Failure('bad-user-id', `cannot make a key for ${id}: write it as "Name <address>"`, { cause })
+    throw bad(cause)
   })
   return { fingerprint: fingerprintOf(publicKey), publicKey: publicKey.armor(), secretKey: privateKey.armor() }
 }

@@ -77,12 +77,10 @@ export async function admit(
     objects.map(member => member.path),
   )
   const needed = objects.filter(member => missing.has(member.path))
-  const delta = await usableDelta(
-    manifest,
-    members,
-    objects.length > 0 ? total(needed) : Number.POSITIVE_INFINITY,
-    engine,
-  )
+  // A commit that is here but lacks something is mended by what it lacks.
+  const isHoled = needed.length > 0 && (await hasCommit(engine.repo, manifest.commit))
+  const objectBytes = objects.length > 0 ? total(needed) : Number.POSITIVE_INFINITY
+  const delta = isHoled ? undefined : await usableDelta(manifest, members, objectBytes, engine)
   if (objects.length === 0 && !delta)
     return refuse(
       'needs-base',

@@ -5,13 +5,13 @@
 import { randomUUID } from 'node:crypto'
 import { asFailure, Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
+import { abortable, type Source, unlessAborted } from '../base/source.ts'
 import { safe } from '../base/text.ts'
 import { clearTrial } from '../boot/bootloader.ts'
 import { checkHealth } from '../boot/health.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { setDefault } from '../ostree/rollback.ts'
-import { openFile } from '../package/read.ts'
 import type { Judges } from './admit.ts'
 import { type DeviceState, nameOf, rollbackTarget } from './device.ts'
 import type { History } from './history.ts'
@@ -20,7 +20,17 @@ import { type Meter, makeMeter } from './meter.ts'
 import type { Offer, Offers } from './offers.ts'
 import { giveUpReserve, makeReserve } from './reserve.ts'
 import type { HealthInfo, InstallRequest, RollbackRequest, StepName } from './snapshot.ts'
-import { type Cause, type InstallJob, isCancellable, isOver, isTarget, type Job, STEPS, type State } from './state.ts'
+import {
+  type Cause,
+  changesBootOrder,
+  type InstallJob,
+  isCancellable,
+  isOver,
+  isTarget,
+  type Job,
+  STEPS,
+  type State,
+} from './state.ts'
 import { steps, type Workshop } from './steps.ts'
 
 export interface Surroundings {
@@ -32,6 +42,8 @@ export interface Surroundings {
   offers: () => Offers
   /** Look at one file that was named instead of offered. */
   examine: (path: string) => Promise<Offer>
+  /** Open a file on whatever medium it is. */
+  open: (path: string) => Promise<Source>
   /** what the device is now; asked anew */
   device: () => Promise<DeviceState>
   judges: (allowDowngrade: boolean) => Promise<Judges>
@@ -52,6 +64,8 @@ export interface JobRoom {
   offersChanged(): void
   /** Run the health checks of this boot, if they have not run yet. */
   checkBoot(): Promise<void>
+  /** Begin nothing more; resolves when what must not be left half done is done. */
+  stop(): Promise<void>
 }
 
 /** Codes that mean: the stick is the trouble, another one or the same again may do. */
@@ -62,6 +76,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
   const meter = makeMeter(around.onMove)
   const state = () => journal.read().state
   let working: Promise<void> | undefined
+  let stopping = false
   let aborter = new AbortController()
   /** what is kept in memory between admit and stage: the open file and what was found in it */
   let shop: Workshop | undefined
@@ -78,7 +93,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
   function advance(): Promise<void> {
     working ??= (async () => {
       for (;;) {
-        const next = await act(state())
+        const next = stopping ? undefined : await act(state())
         if (!next) return
         await enter(next)
       }
@@ -135,7 +150,15 @@ export function openJobRoom(around: Surroundings): JobRoom {
   async function openShop(job: InstallJob): Promise<void> {
     await closeShop()
     aborter = new AbortController()
-    shop = makeShop(job, await openFile(job.path))
+    const { signal } = aborter
+    const opening = around.open(job.path)
+    try {
+      shop = makeShop(job, abortable(await unlessAborted(opening, signal), signal))
+    } catch (error) {
+      // A stick that did not answer may still do so; nothing may stay open on it.
+      void opening.then(source => source.close()).catch(() => {})
+      throw error
+    }
   }
 
   function makeShop(job: InstallJob, source: Workshop['source']): Workshop {
@@ -179,7 +202,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
   }
 
   async function settled(job: InstallJob): Promise<State> {
-    const { deployments, newest, bootId } = await around.device()
+    const { deployments, booted, newest, bootId } = await around.device()
     await journal.write({ newest })
     await recordOnce('installed', job, {
       commit: job.to.commit,
@@ -189,7 +212,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
       package: job.offer,
       counters: job.counters,
     })
-    return { at: 'reboot', job, bootId }
+    return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
   }
 
   async function undoStep(job: Job, step: StepName, cause: Cause): Promise<State> {
@@ -217,7 +240,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
       await recordOnce('failed', job, { version: job.to.version, code, text: message })
       return { at: 'failed', job, cause: { code, text: message } }
     }
-    const { bootId } = await around.device()
+    const { booted, bootId } = await around.device()
     await clearTrial(engine.sysroot)
     const left = { ...journal.read().left }
     delete left[job.to.commit]
@@ -232,7 +255,9 @@ export function openJobRoom(around: Surroundings): JobRoom {
     })
     await makeReserve(config.state, config.install.reserve).catch(() => {})
     const sameAsRunning = job.from.commit === job.to.commit && job.from.serial === job.to.serial
-    return sameAsRunning ? { at: 'done', job } : { at: 'reboot', job, bootId }
+    if (sameAsRunning) return { at: 'done', job }
+    // After a power cut the target may be running already.
+    return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
   }
 
   async function judgeBoot(job: Job): Promise<State> {
@@ -397,5 +422,11 @@ export function openJobRoom(around: Surroundings): JobRoom {
     if (verdict === 'good') await history.add('good', { commit: booted.commit, version: booted.version })
   }
 
-  return { meter, advance, install, rollback, cancel, offersChanged, checkBoot }
+  async function stop(): Promise<void> {
+    stopping = true
+    // Everything else goes on in the next life of the service as if nothing had been.
+    if (changesBootOrder(state())) await working
+  }
+
+  return { meter, advance, install, rollback, cancel, offersChanged, checkBoot, stop }
 }

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import { asFailure, Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
+import type { Source } from '../base/source.ts'
 import { safe } from '../base/text.ts'
-import { openFile } from '../package/read.ts'
 import { isRefusalCode, refuse, type Verdict } from '../trust.ts'
 import type { Admitted, Examined } from './admit.ts'
 import type { OfferInfo } from './snapshot.ts'
@@ -177,9 +177,8 @@ function told(offer: Offer, preselected: boolean): OfferInfo {
   }
 }
 
-/** Open, look, and let go of the file whatever happens: an open file would keep the stick from being unmounted. */
-export async function withFile<T>(path: string, use: (source: Awaited<ReturnType<typeof openFile>>) => Promise<T>) {
-  const source = await openFile(path)
+/** Look at an open file, and let go of it whatever happens: it would keep the stick from being unmounted. */
+export async function withSource<T>(source: Source, use: (source: Source) => Promise<T>): Promise<T> {
   try {
     return await use(source)
   } finally {

@@ -81,6 +81,17 @@ export interface Machine {
  */
 export function reconcile(state: State, machine: Machine): State {
   switch (state.at) {
+    case 'installing': {
+      // The power failed after the boot order was changed and before that was journalled: what is left is to settle.
+      const isDeployed = state.step === 'deploy' || state.step === 'settle'
+      return isDeployed && isTarget(state.job, machine.booted) ? { ...state, step: 'settle' } : state
+    }
+    case 'undoing': {
+      // The power failed before the new one was taken away, and now it runs: too late for a rollback to be called off.
+      const { job, cause } = state
+      if (!isTarget(job, machine.booted)) return state
+      return job.kind === 'install' ? { at: 'falling-back', job, cause } : { at: 'trying', job }
+    }
     case 'reboot': {
       const { job, bootId } = state
       if (isTarget(job, machine.booted)) return { at: 'trying', job }
@@ -121,6 +132,15 @@ export const isOver = (state: State): boolean => ['idle', 'done', 'fell-back', '
 export function isCancellable(state: State): boolean {
   if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage'
   return state.at === 'reboot'
+}
+
+/**
+ * Are commands at work that are best not met by the end of the whole system? They take seconds, unlike an import, which
+ * any end interrupts without harm.
+ */
+export function changesBootOrder(state: State): boolean {
+  if (state.at === 'installing') return state.step === 'deploy' || state.step === 'settle'
+  return state.at === 'rolling-back' || state.at === 'undoing' || state.at === 'falling-back'
 }
 
 /** The job's state as a client is told it. */

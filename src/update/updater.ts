@@ -1,7 +1,7 @@
 /** Media, offers, device and job put together: what superblockd runs and what the control socket speaks to. */
 import { join } from 'node:path'
 import { asFailure, Failure } from '../base/failure.ts'
-import { privateFolder } from '../base/files.ts'
+import { privateFolder, removeUnfinished } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import { run, settled } from '../base/run.ts'
 import type { Config } from '../config.ts'
@@ -17,7 +17,7 @@ import { examineDevice } from './doctor.ts'
 import { type Chain, openHistory } from './history.ts'
 import { openJobRoom } from './job.ts'
 import { openJournal } from './journal.ts'
-import { examineFile, openOffers, withFile } from './offers.ts'
+import { examineFile, openOffers, withSource } from './offers.ts'
 import { makeReserve } from './reserve.ts'
 import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
 import { dropStagingExcept } from './staging.ts'
@@ -38,6 +38,9 @@ export interface Updater {
 
 /** Seconds between looks at whether somebody changed the deployments by hand. */
 const DEVICE_TICK = 30
+
+/** Seconds that stopping waits: for ostree to finish a deployment, and for sticks, which may hang. */
+const STOP = { job: 30, media: 5 } as const
 
 /**
  * Find out what is true, mend what an earlier death left, and go on with what was under way.
@@ -61,6 +64,7 @@ export async function openUpdater(
   if (await thawBoot(engine.sysroot))
     log.warn('the file system of /boot was frozen by an interrupted command; thawed it')
   await settled(engine.lock)
+  await removeUnfinished(config.state)
 
   const journal = await openJournal(config.state)
   const history = await openHistory(config.state)
@@ -77,7 +81,9 @@ export async function openUpdater(
   const now = reconcile(before, machineOf(device))
   if (now !== before) log.info({ from: before.at, to: now.at }, 'the machine is not where the journal left it')
   await journal.write({ state: now, newest: device.newest })
-  if (!isOver(now)) await cleanup(engine)
+  // While an import is due, nothing refers yet to the objects that it relies on being here.
+  const importing = now.at === 'installing' && now.step === 'import'
+  if (!isOver(now) && !importing) await cleanup(engine)
   await dropStagingExcept(config.state, now.at === 'installing' || now.at === 'undoing' ? stagedBy(now.job) : undefined)
   await makeReserve(config.state, config.install.reserve)
 
@@ -92,7 +98,9 @@ export async function openUpdater(
     allowDowngrade,
   })
   const look = async (path: string, examined: Examined) =>
-    withFile(path, async source => admit(source, await judges(false), engine, config.state, examined))
+    withSource(await media.open(path), async source =>
+      admit(source, await judges(false), engine, config.state, examined),
+    )
   const offers = openOffers(
     look,
     ({ commit, timestamp }) =>
@@ -114,6 +122,7 @@ export async function openUpdater(
     log,
     offers: () => offers,
     examine: path => examineFile(look, path),
+    open: path => media.open(path),
     device: refreshDevice,
     judges,
     onChange: changed,
@@ -163,7 +172,7 @@ export async function openUpdater(
     }
   }
 
-  const media: Media = openMedia(config.media, {
+  const media: Media = openMedia(config.media, work, {
     change: changed,
     found: (medium, file) => offers.found(medium, file),
     gone: (_, path) => offers.gone(path),
@@ -235,10 +244,12 @@ export async function openUpdater(
     doctor: () => examineDevice(config, engine),
     async close() {
       for (const timer of timers) clearInterval(timer)
-      await media.close()
-      await offers.idle()
+      await Promise.all([atMost(STOP.job, room.stop()), atMost(STOP.media, media.close().then(offers.idle))])
     },
   }
 }
 
 const stagedBy = (job: { kind: string; offer?: string }) => job.offer
+
+const atMost = (seconds: number, work: Promise<void>) =>
+  Promise.race([work, new Promise<void>(resolve => setTimeout(resolve, seconds * 1000).unref())])

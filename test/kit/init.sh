@@ -28,7 +28,7 @@ merge_usr() {
       mount --rbind "$path" "$to/$name"
     fi
   done
-  mount -o remount,ro "$to"
+  mount -o remount,bind,ro "$to"
 }
 
 boot() {

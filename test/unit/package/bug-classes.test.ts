@@ -1,5 +1,6 @@
 /** Kinds of mistakes that became vulnerabilities in other update systems; each is named after its class. */
-import { mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createMessage, config as defaults, enums, readPrivateKey, SignaturePacket } from 'openpgp'
@@ -58,9 +59,13 @@ it('time of check, time of use: a medium that tells something else the second ti
       },
     }
     const copies = join(folder, String(turn))
-    const refused = await copyAll(liar, copies).then(() => '', error => error.code)
+    const refused = await copyAll(liar, copies).then(
+      () => '',
+      error => error.code,
+    )
     if (refused) expect(refused).toMatch(/tampered|truncated|not-a-package/)
-    for (const name of await readdir(copies).catch(() => [])) expect(good.includes(await readFile(join(copies, name)))).toBe(true)
+    for (const name of await readdir(copies).catch(() => []))
+      expect(good.includes(await readFile(join(copies, name)))).toBe(true)
     if (!refused) expect(await readdir(copies)).toHaveLength(smallMembers().length)
   }
 })
@@ -71,23 +76,37 @@ async function copyAll(source: Source, to: string): Promise<void> {
   if (signers.length === 0) throw Object.assign(new Error('unsigned'), { code: 'tampered' })
   const members = await readIndex(source, head, parseManifest(head.manifest))
   await rm(to, { recursive: true, force: true })
-  await import('node:fs/promises').then(fs => fs.mkdir(to))
+  await mkdir(to)
   await copyMembers(source, members, member => join(to, sha256(member.path)))
 }
 
 it('a signature over part of the file: no byte of it is outside', async () => {
-  for (let at = 0; at < good.length; at += 61) expect([at, await verdictOn(flip(good, at, 0x20), keyring)]).not.toEqual([at, 'accepted'])
+  for (let at = 0; at < good.length; at += 61)
+    expect([at, await verdictOn(flip(good, at, 0x20), keyring)]).not.toEqual([at, 'accepted'])
   expect(await verdictOn(Buffer.concat([good, Buffer.from('x')]), keyring)).toBe('tampered')
   expect(await verdictOn(Buffer.concat([Buffer.from('x'), good]), keyring)).toBe('not-a-package')
 })
 
 it('headers and metadata outside the signature: owner, mode, time and kind of an entry cannot be chosen', async () => {
   for (const [at, entry] of entriesOf(parts).entries())
-    for (const [offset, text] of [[100, '004755 '], [108, '001750 '], [136, '14000000000 '], [156, '2'], [157, '/etc/passwd']] as const) {
+    for (const [offset, text] of [
+      [100, '004755 '],
+      [108, '001750 '],
+      [136, '14000000000 '],
+      [156, '2'],
+      [157, '/etc/passwd'],
+    ] as const) {
       const header = ustarHeader(entry.path, entry.bytes.length)
       header.write(text, offset, 'latin1')
       header.fill(0x20, 148, 156)
-      header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')} \0`, 148, 'latin1')
+      header.write(
+        `${header
+          .reduce((sum, byte) => sum + byte, 0)
+          .toString(8)
+          .padStart(6, '0')} \0`,
+        148,
+        'latin1',
+      )
       const code = await verdictOn(archiveOf(entriesOf(parts).with(at, { ...entry, header })), keyring)
       expect([at, offset, code]).toEqual([at, offset, at === 0 ? 'not-a-package' : 'tampered'])
     }
@@ -101,24 +120,17 @@ it('predictable temporary names and planted links: a package is written under a 
     const out = join(folder, `p${i}`)
     await symlink(victim, out)
     const big = { path: `objects/ff/${'f'.repeat(62)}.filez`, bytes: Buffer.alloc(3_000_000, i), unpacked: 1 }
-    let passes = 0
     await writePackage(out, {
       manifest: smallManifest(),
       members: [...smallMembers(), big],
       onBytes: () => {
-        passes++
-      },
-      sign: async manifest => {
-        setImmediate(async () => {
-          for (const name of await readdir(folder)) if (name.endsWith('.tmp')) names.add(name)
-        })
-        return (await signatures(manifest, [key])).map(({ bytes }) => ({ fingerprint: key.fingerprint, armor: bytes.toString() }))
+        for (const name of readdirSync(folder)) if (name.endsWith('.tmp')) names.add(name)
       },
     })
-    expect(passes).toBeGreaterThan(0)
     await expect(readlink(out)).rejects.toThrow()
   }
   expect(await readFile(victim, 'utf8')).toBe('mine')
+  expect(names.size).toBe(3)
   for (const name of names) expect(name).toMatch(/^\.[0-9a-f]{16}\.tmp$/)
 })
 
@@ -156,16 +168,30 @@ it('code run from removable media: what is copied is neither executable nor anyb
 })
 
 it('path traversal and link targets: no path outside the repository can be named, not even by who signs', async () => {
-  for (const path of ['../../etc/shadow', '/etc/shadow', 'objects/../config', 'objects/aa', 'refs/heads/../../x', 'state/x', 'tmp/x']) {
+  for (const path of [
+    '../../etc/shadow',
+    '/etc/shadow',
+    'objects/../config',
+    'objects/aa',
+    'refs/heads/../../x',
+    'state/x',
+    'tmp/x',
+  ]) {
     const members = smallMembers().map(m => (m.path === 'config' ? { ...m, path } : m))
     members.sort((a, b) => (a.path < b.path ? -1 : 1))
-    expect([path, await verdictOn(assemble(await smallPackage([key], { members })), keyring)]).toEqual([path, 'tampered'])
+    expect([path, await verdictOn(assemble(await smallPackage([key], { members })), keyring)]).toEqual([
+      path,
+      'tampered',
+    ])
   }
 })
 
 it('a branch not bound by the signature: ref and commit are what the signed manifest says', async () => {
   const spoiled = async (change: (m: { path: string; bytes: Buffer; unpacked: number }) => object) =>
-    verdictOn(assemble(await smallPackage([key], { members: smallMembers().map(m => ({ ...m, ...change(m) })) })), keyring)
+    verdictOn(
+      assemble(await smallPackage([key], { members: smallMembers().map(m => ({ ...m, ...change(m) })) })),
+      keyring,
+    )
   const isRef = (path: string) => path.startsWith('refs/')
   expect(await spoiled(m => (isRef(m.path) ? { path: 'refs/heads/acme/other' } : {}))).toBe('tampered')
   expect(await spoiled(m => (isRef(m.path) ? { bytes: Buffer.from(`${sha256('other')}\n`) } : {}))).toBe('tampered')

@@ -11,7 +11,13 @@ const small = Buffer.from('behind four gibibytes')
 
 const members: Member[] = [
   { path: 'objects/big', sha256: ZEROS, size: SIZE, unpacked: SIZE, header: 0 },
-  { path: 'objects/small', sha256: sha256(small), size: small.length, unpacked: small.length, header: 512 + padded(SIZE) },
+  {
+    path: 'objects/small',
+    sha256: sha256(small),
+    size: small.length,
+    unpacked: small.length,
+    header: 512 + padded(SIZE),
+  },
   { path: 'objects/tiny', sha256: sha256(''), size: 0, unpacked: 0, header: 512 + padded(SIZE) + 1024 },
 ]
 

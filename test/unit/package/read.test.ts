@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Failure } from '../../../src/base/failure.ts'
 import { run } from '../../../src/base/run.ts'
+import { readFailure } from '../../../src/base/source.ts'
 import { ustarHeader } from '../../../src/package/header.ts'
 import type { Member } from '../../../src/package/index.ts'
 import { LIMITS } from '../../../src/package/limits.ts'
@@ -22,7 +23,6 @@ import {
   verifyWhole,
 } from '../../../src/package/read.ts'
 import type { Keyring } from '../../../src/package/signature.ts'
-import { readFailure } from '../../../src/package/source.ts'
 import {
   archiveOf,
   assemble,
@@ -56,7 +56,11 @@ beforeEach(async () => {
   return () => rm(folder, { recursive: true })
 })
 
-const codeOf = (work: Promise<unknown>) => work.then(() => 'done', error => (error as Failure).code)
+const codeOf = (work: Promise<unknown>) =>
+  work.then(
+    () => 'done',
+    error => (error as Failure).code,
+  )
 const headCode = (bytes: Buffer) => codeOf(readHead(memorySource(bytes)))
 const membersOf = async (source: Source) => {
   const head = await readHead(source)
@@ -136,7 +140,12 @@ describe('readHead', () => {
     expect(await headCode(assemble({ ...parts, signatures: [file(1, 16 * 1024)] }))).toBe('done')
     expect(await headCode(assemble({ ...parts, signatures: [file(1, 16 * 1024 + 1)] }))).toBe('too-large')
     expect(await headCode(assemble({ ...parts, signatures: [file(1, 20_000_000)] }))).toBe('too-large')
-    for (const path of ['signatures/a.asc', `signatures/${'a'.repeat(40)}.asc`, `signatures/${'A'.repeat(40)}`, 'readme'])
+    for (const path of [
+      'signatures/a.asc',
+      `signatures/${'a'.repeat(40)}.asc`,
+      `signatures/${'A'.repeat(40)}`,
+      'readme',
+    ])
       expect(await headCode(assemble({ ...parts, signatures: [{ path, bytes: Buffer.from('x') }] }))).toBe('tampered')
   })
 })
@@ -154,7 +163,16 @@ describe('a bare superblock', () => {
       await run(['ostree', `--repo=${repo}`, 'commit', '--canonical-permissions', '-b', 'r', `--tree=dir=${tree}`])
     }
     const delta = (name: string, ...options: string[]) =>
-      run(['ostree', `--repo=${repo}`, 'static-delta', 'generate', 'r', '--inline', `--filename=${join(made, name)}`, ...options])
+      run([
+        'ostree',
+        `--repo=${repo}`,
+        'static-delta',
+        'generate',
+        'r',
+        '--inline',
+        `--filename=${join(made, name)}`,
+        ...options,
+      ])
     await commit('small')
     await delta('small', '--empty')
     await commit(createHash('sha512').update('x').digest())
@@ -195,17 +213,23 @@ describe('readIndex', () => {
   it('places every member', async () => {
     const members = await membersOf(memorySource(good))
     expect(members.map(member => member.path)).toEqual(smallMembers().map(member => member.path))
-    for (const member of members) expect(good.subarray(member.header, member.header + 512)).toEqual(ustarHeader(member.path, member.size))
+    for (const member of members)
+      expect(good.subarray(member.header, member.header + 512)).toEqual(ustarHeader(member.path, member.size))
   })
 
   it('takes a package of deltas alone, but no part of a repository', async () => {
     const only = (pick: (path: string) => boolean) =>
-      smallPackage([key], { members: smallMembers().filter(m => pick(m.path)) }).then(p => verdictOn(assemble(p), keyring))
+      smallPackage([key], { members: smallMembers().filter(m => pick(m.path)) }).then(p =>
+        verdictOn(assemble(p), keyring),
+      )
     expect(await only(path => path.startsWith('deltas/'))).toBe('accepted')
     expect(await only(path => !path.startsWith('deltas/'))).toBe('tampered')
     for (const missing of ['config', 'refs/heads/acme/gateway', objectPath(COMMIT, 'commit')])
       expect([missing, await only(path => path !== missing)]).toEqual([missing, 'tampered'])
-    const more = [...smallMembers(), { path: objectPath(COMMIT, 'commitmeta'), bytes: Buffer.from('meta'), unpacked: 4 }]
+    const more = [
+      ...smallMembers(),
+      { path: objectPath(COMMIT, 'commitmeta'), bytes: Buffer.from('meta'), unpacked: 4 },
+    ]
     more.sort((a, b) => (a.path < b.path ? -1 : 1))
     expect(await verdictOn(assemble(await smallPackage([key], { members: more })), keyring)).toBe('accepted')
   })
@@ -290,7 +314,14 @@ describe('members', () => {
   it('are each checked: header, hash, padding', async () => {
     const { members, bytes } = row([700, 700, 9_000_000])
     for (const member of members)
-      for (const at of [0, 156, 512, 512 + member.size - 1, 512 + member.size, 511 + Math.ceil(member.size / 512) * 512]) {
+      for (const at of [
+        0,
+        156,
+        512,
+        512 + member.size - 1,
+        512 + member.size,
+        511 + Math.ceil(member.size / 512) * 512,
+      ]) {
         const spoiled = Buffer.from(bytes)
         spoiled[member.header + at] = (spoiled[member.header + at] ?? 0) ^ 1
         const source = memorySource(spoiled)
@@ -349,7 +380,8 @@ describe('members', () => {
     const source = memorySource(bytes)
     const failing: Source = {
       ...source,
-      read: (at, length) => (at > 4_000_000 ? Promise.reject(new Failure('media-gone', 'cannot read')) : source.read(at, length)),
+      read: (at, length) =>
+        at > 4_000_000 ? Promise.reject(new Failure('media-gone', 'cannot read')) : source.read(at, length),
     }
     expect(await codeOf(copyMember(failing, members[0] as Member, join(folder, 'out')))).toBe('media-gone')
     expect(await codeOf(verifyWhole(failing, members))).toBe('media-gone')
@@ -362,4 +394,3 @@ describe('members', () => {
     expect(await codeOf(copyMember(memorySource(bytes), members[0] as Member, join(folder, 'none/out')))).toBe('ENOENT')
   })
 })
-

@@ -348,7 +348,8 @@ describe('our own keys and signatures', () => {
     expect([await code(), await code('wrong'), await code('open sesame')]).toEqual(['bad-key', 'bad-key', 'signed'])
     await expect(signBytes(MANIFEST, 'junk')).rejects.toMatchObject({ code: 'bad-key' })
     await expect(signBytes(MANIFEST, key.publicKey)).rejects.toMatchObject({ code: 'bad-key' })
-    await expect(makeKey({ userId: ' ' })).rejects.toMatchObject({ code: 'bad-user-id' })
+    for (const userId of ['', ' ', 'Acme <acme', '<no address>', 'Acme <@>'])
+      await expect(makeKey({ userId })).rejects.toMatchObject({ code: 'bad-user-id' })
   })
 
   it('the same bytes signed at the same second give the same signature', async () => {

@@ -35,10 +35,16 @@ beforeEach(async () => {
   return () => rm(folder, { recursive: true })
 })
 
-const signedBy = (...keys: Key[]) => (manifest: Buffer) =>
-  Promise.all(keys.map(k => signBytes(manifest, k.secretKey, undefined, SIGNED)))
+const signedBy =
+  (...keys: Key[]) =>
+  (manifest: Buffer) =>
+    Promise.all(keys.map(k => signBytes(manifest, k.secretKey, undefined, SIGNED)))
 const small = (): NewPackage => ({ manifest: smallManifest(), members: smallMembers(), sign: signedBy(key) })
-const codeOf = (work: Promise<unknown>) => work.then(() => 'done', error => error.code ?? String(error))
+const codeOf = (work: Promise<unknown>) =>
+  work.then(
+    () => 'done',
+    error => error.code ?? String(error),
+  )
 const accept = async (file: string, required: number, ...keys: Key[]) => {
   const source = await openFile(file)
   try {
@@ -75,7 +81,10 @@ describe('writePackage', () => {
   })
 
   it('puts signatures in order, and makes packages without any', async () => {
-    await writePackage(out, { ...small(), sign: signedBy(...[key, other].sort((a, b) => (a.fingerprint < b.fingerprint ? 1 : -1))) })
+    await writePackage(out, {
+      ...small(),
+      sign: signedBy(...[key, other].sort((a, b) => (a.fingerprint < b.fingerprint ? 1 : -1))),
+    })
     expect((await accept(out, 2, key, other)).signatures).toHaveLength(2)
     await writePackage(out, { ...small(), sign: undefined })
     await expect(accept(out, 1, key)).rejects.toMatchObject({ code: 'unsigned' })
@@ -96,20 +105,23 @@ describe('writePackage', () => {
     ['shrank', file => truncate(file, 4_000_000)],
     ['has other bytes', file => writeFile(file, Buffer.alloc(5_000_000, 'egral '))],
     ['went', file => rm(file)],
-  ])('a file that %s between its hash and its packing fails the write, and leaves what was there', async (_, change) => {
-    await writeFile(out, 'before')
-    for (const size of [5_000_000, 1000]) {
-      const { input, file } = await withLargeFile()
-      await truncate(file, size)
-      const sign = async (manifest: Buffer) => {
-        await change(file)
-        return signedBy(key)(manifest)
+  ])(
+    'a file that %s between its hash and its packing fails the write, and leaves what was there',
+    async (_, change) => {
+      await writeFile(out, 'before')
+      for (const size of [5_000_000, 1000]) {
+        const { input, file } = await withLargeFile()
+        await truncate(file, size)
+        const sign = async (manifest: Buffer) => {
+          await change(file)
+          return signedBy(key)(manifest)
+        }
+        expect(['changed', 'ENOENT']).toContain(await codeOf(writePackage(out, { ...input, sign })))
+        expect(await readFile(out, 'utf8')).toBe('before')
+        expect((await readdir(folder)).filter(name => name.endsWith('.tmp'))).toEqual([])
       }
-      expect(['changed', 'ENOENT']).toContain(await codeOf(writePackage(out, { ...input, sign })))
-      expect(await readFile(out, 'utf8')).toBe('before')
-      expect((await readdir(folder)).filter(name => name.endsWith('.tmp'))).toEqual([])
-    }
-  })
+    },
+  )
 
   it('what a reader would refuse is not written', async () => {
     const member = { path: 'objects/../../etc/passwd', bytes: Buffer.from('x'), unpacked: 1 }
@@ -122,7 +134,10 @@ describe('writePackage', () => {
       [{ manifest: { ...smallManifest(), deltas: [] } }, 'tampered'],
       [{ sign: signedBy(key, key) }, 'bad-signature'],
       [{ sign: async () => [{ fingerprint: key.fingerprint, armor: 'junk' }] }, 'bad-signature'],
-      [{ sign: async () => [{ ...(await signedBy(key)(Buffer.from('')))[0], fingerprint: 'x' } as never] }, 'bad-signature'],
+      [
+        { sign: async () => [{ ...(await signedBy(key)(Buffer.from('')))[0], fingerprint: 'x' } as never] },
+        'bad-signature',
+      ],
     ]
     for (const [change, code] of bad) expect(await codeOf(writePackage(out, { ...small(), ...change }))).toBe(code)
     expect(await readdir(folder)).toEqual([])

@@ -1,0 +1,78 @@
+/**
+ * A child process that touches one stick and nothing else: it watches it and reads from it, so that a stick that hangs
+ * hangs only this. Requests come as JSON lines on standard input, answers and events go as JSON lines to standard output;
+ * bytes that were read are put into the shared file at descriptor 3. It ends when standard input does.
+ */
+import { writeSync } from 'node:fs'
+import { type FileHandle, readlink, statfs } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import { asFailure, Failure } from '../base/failure.ts'
+import { openRegular, readInto } from '../base/source.ts'
+import { watchMedium } from './watch.ts'
+import { type Answer, type Event, type Request, SLOT, SLOTS } from './wire.ts'
+
+const SHARED = 3
+
+/**
+ * @param root mount folder of the stick
+ * @param watching false to read only
+ */
+export function serve(root: string, watching: boolean): void {
+  const say = (message: Answer | Event) => process.stdout.write(`${JSON.stringify(message)}\n`)
+  const open = new Map<number, { file: FileHandle; path: string }>()
+  const buffers = Array.from({ length: SLOTS }, () => Buffer.alloc(0))
+  let handles = 0
+
+  const act = async (request: Request): Promise<Omit<Answer, 'id'>> => {
+    switch (request.do) {
+      case 'open': {
+        const { file, size } = await openRegular(request.path)
+        // A folder on the way may have become a link since it was found.
+        const real = await readlink(`/proc/self/fd/${file.fd}`)
+        if (real !== request.path) {
+          await file.close()
+          throw new Failure('not-a-package', `cannot open ${request.path}: it is reached through a link`)
+        }
+        open.set(++handles, { file, path: request.path })
+        return { handle: handles, size }
+      }
+      case 'read': {
+        const opened = open.get(request.handle)
+        if (!opened) throw new Failure('media-gone', 'cannot read: the file was closed')
+        if (buffers[request.slot]?.length === 0) buffers[request.slot] = Buffer.allocUnsafeSlow(SLOT)
+        const bytes = (buffers[request.slot] as Buffer).subarray(0, request.length)
+        const filled = await readInto(opened.file, opened.path, bytes, request.position)
+        for (let at = 0; at < filled; ) at += writeSync(SHARED, bytes, at, filled - at, request.slot * SLOT + at)
+        return { bytes: filled }
+      }
+      case 'close':
+        await open.get(request.handle)?.file.close()
+        open.delete(request.handle)
+        return {}
+      case 'ping':
+        await statfs(root)
+        return {}
+    }
+  }
+
+  createInterface({ input: process.stdin })
+    .on('line', async line => {
+      const request = JSON.parse(line) as Request
+      try {
+        say({ id: request.id, ...(await act(request)) })
+      } catch (error) {
+        const { code, message } = asFailure(error, 'read the stick')
+        say({ id: request.id, error: { code, message } })
+      }
+    })
+    // Nobody is left to read for; a stick that hangs would keep an orderly end waiting.
+    .on('close', () => process.kill(process.pid, 'SIGKILL'))
+
+  if (!watching) return
+  watchMedium(root, {
+    found: file => say({ event: 'found', file }),
+    gone: path => say({ event: 'gone', path }),
+    ready: beyond => say({ event: 'ready', beyond }),
+    error: error => say({ event: 'error', message: error.message }),
+  })
+}
