@@ -1,6 +1,7 @@
 /** `superblock-builder`, the tool of the build host: argv in, one result out, exit status 0 (done), 1 (failed) or 2 (usage). */
 import { Command, CommanderError } from 'commander'
 import { asFailure, Failure } from './base/failure.ts'
+import { onWarning } from './base/warnings.ts'
 import { seconds, several, whole } from './builder/arguments.ts'
 import { type CommitOptions, commit, commitText } from './builder/commit.ts'
 import { type KeygenOptions, keygen, keygenText } from './builder/keygen.ts'
@@ -22,6 +23,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     if (interruption.signal.aborted) process.exit(130) // asked twice: at once
     interruption.abort()
   })
+
+onWarning(text => work.note(text))
 
 /** Print a command's result, for people or for programs. */
 async function show<T extends object>(result: Promise<T>, json: boolean | undefined, text: (result: T) => string) {

@@ -54,6 +54,8 @@ const Schema = v.strictObject({
     v.strictObject({
       /** every mount below these is looked at */
       roots: v.optional(v.array(folder), ['/run/superblock/media']),
+      /** notes about sticks that were not mounted, from superblock-media@.service */
+      refused: v.optional(folder, '/run/superblock/trouble'),
       /** a folder on the device's own disk, for packages that arrive another way */
       inbox: v.optional(folder, '/var/lib/superblock/inbox'),
       /** seconds between looks at the mounts when nothing else wakes the service */

@@ -1,10 +1,13 @@
 /** The command `superblock`: arguments in, exit status out; everything else is in cli/. */
+import { onWarning } from './base/warnings.ts'
 import { runProgram } from './cli/program.ts'
 
 // A reader that went away (`superblock list | head -1`) is no failure of ours.
 process.stdout.on('error', error => {
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(0)
 })
+
+onWarning(text => process.stderr.write(`superblock: ${text}\n`))
 
 process.exit(
   await runProgram(process.argv.slice(2), __VERSION__, {

@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { asFailure } from './base/failure.ts'
 import { type Log, makeLog } from './base/log.ts'
 import { run } from './base/run.ts'
+import { onWarning } from './base/warnings.ts'
 import { groupId, loadConfig } from './config.ts'
 import { listen, makeApp, makeChanges } from './control/server.ts'
 import { openUpdater } from './update/updater.ts'
@@ -25,6 +26,7 @@ async function tell(log: Log, ...words: string[]): Promise<void> {
 async function serve(): Promise<number> {
   const config = await loadConfig()
   const log = makeLog(config.log)
+  onWarning(text => log.warn(text))
   process.on('unhandledRejection', error => log.error({ err: error }, 'unforeseen'))
   try {
     const runtime = dirname(config.socket)

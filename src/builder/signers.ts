@@ -1,7 +1,7 @@
 /** The keys named on the command line, made ready before long work begins, and asked when there is a manifest to sign. */
 import { readFile } from 'node:fs/promises'
 import { errno, Failure } from '../base/failure.ts'
-import { signBytes } from '../package/signature.ts'
+import { signBytes, signingTime } from '../package/signature.ts'
 import { checkGpgKey, gpgSign } from './gpg.ts'
 import { readPassphrase } from './keygen.ts'
 import type { Work } from './work.ts'
@@ -35,7 +35,10 @@ export async function prepareSigners(
   for (const key of options.gpgSign ?? []) await checkGpgKey(key, options.gpgHomedir)
   return async (manifest, timestamp) => {
     const made = []
-    for (const { secret, passphrase } of keys) made.push(await signBytes(manifest, secret, passphrase))
+    for (const { secret, passphrase } of keys) {
+      const time = await signingTime(secret, passphrase, new Date(timestamp))
+      made.push(await signBytes(manifest, secret, passphrase, time))
+    }
     for (const key of options.gpgSign ?? []) made.push(await gpgSign(manifest, key, options.gpgHomedir, work.signal))
     for (const signature of made) refuseEarly(signature.made, timestamp)
     return made
@@ -60,7 +63,7 @@ async function readKey(file: string, passphraseFiles: readonly string[], at: num
     throw new Failure('bad-key', `cannot read the key ${file}: ${errno(error) ?? String(error)}`, { cause: error })
   }
   try {
-    await signBytes(Buffer.from('is the passphrase right?'), secret, passphrase)
+    await signingTime(secret, passphrase, new Date(0))
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     throw new Failure(error.code, `${error.message} (${file})`, { cause: error })

@@ -42,6 +42,7 @@ export function summary(io: Io, snapshot: Snapshot): string[] {
       `${offers.length} found, ${fitting.length} of them fit${best?.release ? `; newest: ${safe(best.release.version)}  ${short(best.id)}` : ''}`,
     ),
     row('Job', job ? jobLine(job, texts('en')) : 'none'),
+    ...(job?.code ? [`${' '.repeat(14)}${safe(job.text, 400)}`] : []),
   ]
   for (const problem of problems)
     lines.push(

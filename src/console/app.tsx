@@ -44,6 +44,11 @@ export function App({ client, look }: { client: Client; look: Look }) {
     }, NOTE_STAYS)
     return () => clearTimeout(timer)
   }, [ui.note])
+  useEffect(() => {
+    if (!lost) return
+    now.current = { ...now.current, note: '' } // what a service that is gone said is of no use
+    setUi(now.current)
+  }, [lost])
   const send = (request: Request) =>
     perform(client, request).then(
       () => request.do === 'reboot' && note(frame.t.rebooting),

@@ -2,6 +2,7 @@
 import { basename, dirname } from 'node:path'
 import { openFile, type Source } from '../base/source.ts'
 import { mountsBelow } from './mounts.ts'
+import { readRefused } from './refused.ts'
 import { openStick, type StickReader } from './stick.ts'
 import { type Found, watchMedium } from './watch.ts'
 
@@ -11,8 +12,9 @@ export interface Medium {
   kind: 'stick' | 'inbox'
   filesystem: string
   state: 'reading' | 'ready' | 'trouble'
-  /** in a sentence, where something is to be said */
-  text?: string
+  /** where something is to be said: a stable word for it, and the sentence */
+  code?: string | undefined
+  text?: string | undefined
 }
 
 export interface Media {
@@ -42,23 +44,32 @@ interface Stick extends Medium {
   restart?: NodeJS.Timeout
 }
 
-const MANY = 'there are more files on it than are looked at; put the package into the top folder'
-const SILENT = 'it is not answering; wait, or take it out and put it back'
+interface Remark {
+  code: string
+  text: string
+}
+const MANY = {
+  code: 'too-many-files',
+  text: 'there is more on it than is looked at; put the package into the top folder',
+}
+const SILENT = { code: 'not-answering', text: 'it is not answering; wait, or take it out and put it back' }
+const unreadable = (why: string) => ({ code: 'unreadable', text: `it cannot be read: ${why}` })
 
 /** @param folder private and on a tmpfs */
 export function openMedia(
-  config: { roots: readonly string[]; inbox: string; tick: number },
+  config: { roots: readonly string[]; refused: string; inbox: string; tick: number },
   folder: string,
   on: Listeners,
 ): Media {
   const sticks = new Map<string, Stick>()
   const inbox: Medium = { path: config.inbox, name: 'inbox', kind: 'inbox', filesystem: '', state: 'reading' }
+  let refused: Medium[] = []
   let closed = false
 
-  function change(medium: Medium, state: Medium['state'], text?: string): void {
+  function change(medium: Medium, state: Medium['state'], remark?: Remark): void {
     medium.state = state
-    if (text === undefined) delete medium.text
-    else medium.text = text
+    medium.code = remark?.code
+    medium.text = remark?.text
     on.change()
   }
 
@@ -68,11 +79,11 @@ export function openMedia(
       found: file => on.found(stick, file),
       gone: path => on.gone(stick, path),
       ready: beyond => change(stick, 'ready', beyond ? MANY : undefined),
-      error: message => change(stick, 'trouble', `it cannot be read: ${message}`),
+      error: message => change(stick, 'trouble', unreadable(message)),
       answering: does => change(stick, does ? 'ready' : 'trouble', does ? undefined : SILENT),
       ended() {
         if (!isHere()) return
-        change(stick, 'trouble', 'it could not be read; trying again')
+        change(stick, 'trouble', { code: 'unreadable', text: 'it could not be read; trying again' })
         on.left(stick)
         stick.restart = setTimeout(() => void read(stick).catch(on.failed), stick.patience * 1000)
         stick.patience = Math.min(60, stick.patience * 2)
@@ -94,6 +105,11 @@ export function openMedia(
   async function lookOnce(): Promise<void> {
     const mounts = new Map((await mountsBelow(config.roots)).map(mount => [mount.path, mount]))
     for (const stick of [...sticks.values()]) if (mounts.get(stick.path)?.id !== stick.mountId) await drop(stick)
+    const now = await readRefused(config.refused)
+    if (JSON.stringify(now) !== JSON.stringify(refused)) {
+      refused = now
+      on.change()
+    }
     for (const { path, id, filesystem } of mounts.values()) {
       if (sticks.has(path) || closed) continue
       const stick: Stick = {
@@ -118,16 +134,16 @@ export function openMedia(
     found: file => on.found(inbox, file),
     gone: path => on.gone(inbox, path),
     ready: beyond => change(inbox, 'ready', beyond ? MANY : undefined),
-    error: error => change(inbox, 'trouble', `it cannot be read: ${error.message}`),
+    error: error => change(inbox, 'trouble', unreadable(error.message)),
   })
   void look()
   const timer = setInterval(look, config.tick * 1000)
 
   return {
     list: () =>
-      [inbox, ...sticks.values()].map(({ path, name, kind, filesystem, state, text }) => ({
+      [inbox, ...sticks.values(), ...refused].map(({ path, name, kind, filesystem, state, code, text }) => ({
         ...{ path, name, kind, filesystem, state },
-        ...(text === undefined ? {} : { text }),
+        ...(code === undefined ? {} : { code, text }),
       })),
     look,
     async open(path) {

@@ -1,5 +1,4 @@
 /** One stick, through the child process that touches it: whatever the stick does, the service goes on. */
-import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -45,7 +44,7 @@ type Told = Extract<Answer, { handle?: number }>
 export async function openStick(root: string, folder: string, on?: StickEvents): Promise<StickReader> {
   const shared = await nameless(folder)
   const argv = [process.execPath, ...READER_LIMITS, await findProgram('reader'), root, ...(on ? ['watch'] : [])]
-  const child: ChildProcess = start(argv, ['pipe', 'pipe', 'inherit', shared.fd])
+  const child = start(argv, ['pipe', 'pipe', 'inherit', shared.fd])
   const pending = new Map<number, { resolve: (told: Told) => void; reject: (error: Failure) => void }>()
   const slots = makeSlots(SLOTS)
   let ids = 0

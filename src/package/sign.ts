@@ -83,6 +83,22 @@ export async function signBytes(
   }
 }
 
+/**
+ * The time that a signature must state for the same inputs to give the same bytes: as early as it may be, that is when
+ * both the release and the key were there. Only a key that is valid now may sign.
+ * @param notBefore the commit's timestamp
+ * @throws Failure `bad-key`
+ */
+export async function signingTime(secretKey: string, passphrase: string | undefined, notBefore: Date): Promise<Date> {
+  const key = await openKey(secretKey, passphrase)
+  try {
+    const signing = await key.getSigningKey()
+    return new Date(Math.max(...[notBefore, key.getCreationTime(), signing.getCreationTime()].map(Number)))
+  } catch (error) {
+    throw bad('it is expired, revoked, or not made for signing', error)
+  }
+}
+
 async function openKey(armored: string, passphrase: string | undefined): Promise<PrivateKey> {
   let keys: PrivateKey[]
   try {

@@ -20,7 +20,7 @@ import { fingerprintOf, type Keyring, NO_CLOCK } from './keyring.ts'
 import { LIMITS } from './limits.ts'
 
 export { fingerprints, type Keyring, loadKeys } from './keyring.ts'
-export { makeKey, signBytes } from './sign.ts'
+export { makeKey, signBytes, signingTime } from './sign.ts'
 
 export interface Signer {
   /** of the primary key, upper-case hex */

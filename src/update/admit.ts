@@ -7,6 +7,7 @@ import type { Engine } from '../ostree/engine.ts'
 import { bootObjects } from '../ostree/kernel.ts'
 import { hasCommit, missingObjects, readObject } from '../ostree/objects.ts'
 import { freeBytes, reservedBytes } from '../ostree/space.ts'
+import { padded, BLOCK as TAR_BLOCK } from '../package/header.ts'
 import type { Member } from '../package/index.ts'
 import { LIMITS } from '../package/limits.ts'
 import { type Manifest, parseManifest } from '../package/manifest.ts'
@@ -30,7 +31,8 @@ export interface Admitted extends Required<Examined> {
   wanted: Member[]
   /** members that planning has read already, by path: nothing is read twice */
   read: Map<string, Buffer>
-  headBytes: number
+  /** bytes that were read for all this: the head, and members that planning needed */
+  bytesRead: number
 }
 
 /** Deploying writes a merged /etc, folders and links beside the objects themselves. */
@@ -101,8 +103,9 @@ export async function admit(
   }
   const short = await lackOfSpace(plan, imported, engine, folder)
   if (short) return short
-  const headBytes = members[0]?.header ?? source.size
-  return { id: head.id, manifest, signers: checked.signers, plan, wanted, read, headBytes }
+  const planned = [...read.values()].reduce((sum, { length }) => sum + TAR_BLOCK + padded(length), 0)
+  const bytesRead = (members[0]?.header ?? source.size) + planned
+  return { id: head.id, manifest, signers: checked.signers, plan, wanted, read, bytesRead }
 }
 
 /** The delta from a commit that is here, when reading it costs less than reading the missing objects. */

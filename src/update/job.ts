@@ -226,6 +226,8 @@ export function openJobRoom(around: Surroundings): JobRoom {
     const before = STEPS[STEPS.indexOf(step) - 1]
     if (before && job.kind === 'install') return { at: 'undoing', job, step: before, cause }
     await makeReserve(config.state, config.install.reserve).catch(() => {})
+    // Who sees the end of the job sees the deployments as they are then.
+    await around.device()
     const cancelled = cause.code === 'cancelled'
     await recordOnce(cancelled ? 'cancelled' : 'failed', job, { version: job.to.version, ...cause })
     return { at: cancelled ? 'cancelled' : 'failed', job, cause }
@@ -242,10 +244,6 @@ export function openJobRoom(around: Surroundings): JobRoom {
     }
     const { booted, bootId } = await around.device()
     await clearTrial(engine.sysroot)
-    const left = { ...journal.read().left }
-    delete left[job.to.commit]
-    if (job.from.commit !== job.to.commit) left[job.from.commit] = job.reason
-    await journal.write({ left })
     await recordOnce('rollback', job, {
       commit: job.to.commit,
       serial: job.to.serial,
@@ -255,12 +253,23 @@ export function openJobRoom(around: Surroundings): JobRoom {
     })
     await makeReserve(config.state, config.install.reserve).catch(() => {})
     const sameAsRunning = job.from.commit === job.to.commit && job.from.serial === job.to.serial
-    if (sameAsRunning) return { at: 'done', job }
+    if (sameAsRunning) {
+      await changeSides(job)
+      return { at: 'done', job }
+    }
     // After a power cut the target may be running already.
     return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
   }
 
+  /** A release counts as left once the one that was wanted instead runs: a rollback that is called off leaves no trace. */
+  async function changeSides(job: Job): Promise<void> {
+    const { [job.to.commit]: _, ...left } = journal.read().left
+    if (job.kind === 'rollback' && job.from.commit !== job.to.commit) left[job.from.commit] = job.reason
+    await journal.write({ left })
+  }
+
   async function judgeBoot(job: Job): Promise<State> {
+    if (job.kind === 'rollback') await changeSides(job)
     const health = await runChecks()
     if (health.verdict === 'bad') {
       const failing = health.checks.find(check => !check.ok)
@@ -271,7 +280,10 @@ export function openJobRoom(around: Surroundings): JobRoom {
       return { at: 'failed', job, cause }
     }
     await clearTrial(engine.sysroot)
-    if (job.kind === 'install') await journal.write({ epochFloor: Math.max(journal.read().epochFloor, job.to.epoch) })
+    if (job.kind === 'install') {
+      await changeSides(job)
+      await journal.write({ epochFloor: Math.max(journal.read().epochFloor, job.to.epoch) })
+    }
     await recordOnce('good', job, {
       commit: job.to.commit,
       version: job.to.version,
@@ -360,7 +372,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
   }
 
   async function requested({ id, path }: InstallRequest): Promise<Offer> {
-    if (id !== undefined) return around.offers().find(id)
+    if (id !== undefined) return around.offers().findNow(id)
     if (path !== undefined) return around.examine(path)
     throw new Failure('bad-request', 'cannot install: name a package by its id or its path')
   }

@@ -22,11 +22,16 @@ export interface Offers {
   gone(path: string): void
   /** The medium went, and all its files with it. */
   left(medium: { path: string }): void
-  /** The device is another than before: look at every file again. */
-  again(): void
+  /** The device is another than before: look at every file again, or at those that were refused with one of `codes`. */
+  again(codes?: readonly string[]): void
   list(): OfferInfo[]
   /** By id, or at least 8 characters of it; of several copies one that fits. @throws Failure `not-found`, `ambiguous` */
   find(id: string): Offer
+  /**
+   * As find; one that was refused is looked at again, since the reason may be gone.
+   * @throws Failure `not-found`, `ambiguous`, `changed`
+   */
+  findNow(id: string): Promise<Offer>
   /** What is known of this file. */
   at(path: string): Offer | undefined
   /** The copies of one package that are here now. */
@@ -84,6 +89,15 @@ export function openOffers(
     return fitting.sort((a, b) => time(b) - time(a) || (a.path < b.path ? -1 : 1))[0]
   }
 
+  function find(id: string): Offer {
+    const matching = [...offers.values()].filter(offer => id.length >= 8 && idOf(offer).startsWith(id.toLowerCase()))
+    const ids = new Set(matching.map(idOf))
+    if (ids.size > 1) throw new Failure('ambiguous', `cannot choose: ${ids.size} packages begin with ${id}`)
+    const offer = matching.find(match => match.verdict.fits) ?? matching[0]
+    if (!offer) throw new Failure('not-found', `cannot find the package ${safe(id, 80)}. See: superblock list`)
+    return offer
+  }
+
   return {
     found(medium, { path, size }) {
       present.set(path, { medium: medium.path, size })
@@ -98,20 +112,26 @@ export function openOffers(
       for (const [path, offer] of offers) if (offer.medium === medium.path) offers.delete(path)
       onChange()
     },
-    again() {
-      for (const [path, file] of present) enqueue(file.medium, path)
+    again(codes) {
+      for (const [path, file] of present) {
+        const verdict = offers.get(path)?.verdict
+        if (!codes || (verdict && !verdict.fits && codes.includes(verdict.code))) enqueue(file.medium, path)
+      }
     },
     list() {
       const chosen = best()
       return [...offers.values()].sort((a, b) => (a.path < b.path ? -1 : 1)).map(offer => told(offer, offer === chosen))
     },
-    find(id) {
-      const matching = [...offers.values()].filter(offer => id.length >= 8 && idOf(offer).startsWith(id.toLowerCase()))
-      const ids = new Set(matching.map(idOf))
-      if (ids.size > 1) throw new Failure('ambiguous', `cannot choose: ${ids.size} packages begin with ${id}`)
-      const offer = matching.find(match => match.verdict.fits) ?? matching[0]
-      if (!offer) throw new Failure('not-found', `cannot find the package ${safe(id, 80)}. See: superblock list`)
-      return offer
+    find,
+    async findNow(id) {
+      const offer = find(id)
+      if (offer.verdict.fits) return offer
+      const now = await examineFile(look, offer.path, { medium: offer.medium, size: offer.size })
+      if (idOf(now) !== idOf(offer))
+        throw new Failure('changed', `cannot install ${safe(offer.path)}: it is no longer the package that was shown`)
+      if (offers.get(offer.path) === offer) offers.set(offer.path, now)
+      onChange()
+      return now
     },
     at: path => offers.get(path),
     copies: id => [...offers.values()].filter(offer => offer.id === id),

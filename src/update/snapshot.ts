@@ -35,8 +35,9 @@ export interface MediumInfo {
   kind: 'stick' | 'inbox'
   filesystem: string
   state: 'reading' | 'ready' | 'trouble'
-  /** in a sentence, where there is trouble */
-  text?: string
+  /** where something is to be said: a stable word for it, and the sentence */
+  code?: string | undefined
+  text?: string | undefined
 }
 
 export interface OfferInfo {

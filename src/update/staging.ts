@@ -1,9 +1,9 @@
 /** The private copy of what an installation lacks: an archive repo on the device's own disk that outlives stick and power cut. */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, stat, unlink, writeFile } from 'node:fs/promises'
+import { constants, createReadStream } from 'node:fs'
+import { lstat, mkdir, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { listIfThere, privateFolder, removeTree } from '../base/files.ts'
+import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import type { Member } from '../package/index.ts'
 import { copyMembers, type Source } from '../package/read.ts'
@@ -39,6 +39,8 @@ export function stagingOf(folder: string, id: string): Staging {
     repo,
     pathOf,
     async present(members, onBytes) {
+      await removeForeign(root(folder))
+      await removeForeign(own)
       const whole = new Set<string>()
       for (const member of members) {
         const path = pathOf(member)
@@ -72,7 +74,16 @@ export function stagingOf(folder: string, id: string): Staging {
 
 /** Staging of other packages, left by jobs that are over. */
 export async function dropStagingExcept(folder: string, id: string | undefined): Promise<void> {
+  await removeForeign(root(folder))
   for (const name of await listIfThere(root(folder))) if (name !== id) await removeTree(join(root(folder), name))
+}
+
+/** What is there and is no folder that only we can write to was planted: it goes, and no link is followed on the way. */
+async function removeForeign(path: string): Promise<void> {
+  if (!(await isThere(path))) return
+  const { mode, uid } = await lstat(path)
+  if ((mode & constants.S_IFMT) !== constants.S_IFDIR || (mode & 0o022) !== 0 || uid !== process.getuid?.())
+    await removeTree(path)
 }
 
 async function hashOf(path: string): Promise<string> {

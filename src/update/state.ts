@@ -128,6 +128,10 @@ export function isTarget(job: Job, deployment: Booting): boolean {
 /** May a new job begin? A finished one gives way, a running or waiting one does not. */
 export const isOver = (state: State): boolean => ['idle', 'done', 'fell-back', 'failed', 'cancelled'].includes(state.at)
 
+/** Is something being changed right now, so that a reboot has to wait? */
+export const isWorking = (state: State): boolean =>
+  state.at === 'installing' ? !state.paused : ['undoing', 'rolling-back', 'falling-back'].includes(state.at)
+
 /** Can the job be called off with everything it did undone? */
 export function isCancellable(state: State): boolean {
   if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage'

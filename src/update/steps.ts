@@ -70,7 +70,7 @@ async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
     unpacked: wanted.reduce((sum, member) => sum + member.unpacked, 0),
     counters: {
       ...job.counters,
-      bytesRead: job.counters.bytesRead + admitted.headBytes,
+      bytesRead: job.counters.bytesRead + admitted.bytesRead,
       membersSkipped: manifest.payload.members - wanted.length,
     },
   })

@@ -21,7 +21,7 @@ import { examineFile, openOffers, withSource } from './offers.ts'
 import { makeReserve } from './reserve.ts'
 import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
 import { dropStagingExcept } from './staging.ts'
-import { isOver, reconcile } from './state.ts'
+import { isOver, isWorking, reconcile } from './state.ts'
 
 export interface Updater {
   snapshot(): Snapshot
@@ -36,8 +36,10 @@ export interface Updater {
   close(): Promise<void>
 }
 
-/** Seconds between looks at whether somebody changed the deployments by hand. */
+/** Seconds between looks at whether somebody changed the deployments, made room or brought keys by hand. */
 const DEVICE_TICK = 30
+/** Refusals that are no fault of the package. */
+const DEVICE_FAULTS = ['no-space', 'no-keys', 'unknown-signer', 'not-enough-signatures']
 
 /** Seconds that stopping waits: for ostree to finish a deployment, and for sticks, which may hang. */
 const STOP = { job: 30, media: 5 } as const
@@ -101,6 +103,9 @@ export async function openUpdater(
     withSource(await media.open(path), async source =>
       admit(source, await judges(false), engine, config.state, examined),
     )
+  /** What the verdicts rest on beside the packages themselves. */
+  const grounds = () => JSON.stringify([device.deployments, device.newest, journal.read().epochFloor])
+  let judgedBy = grounds()
   const offers = openOffers(
     look,
     ({ commit, timestamp }) =>
@@ -137,9 +142,13 @@ export async function openUpdater(
   /** Something is different: tell the clients, and do what the policies ask for. */
   function changed(): void {
     onChange()
+    if (grounds() !== judgedBy) {
+      judgedBy = grounds()
+      offers.again()
+    }
     room.offersChanged()
     const { state } = journal.read()
-    if (!overBefore && isOver(state)) void deviceChanged()
+    if (!overBefore && isOver(state)) void lookAtDevice()
     overBefore = isOver(state)
     const waits = state.at === 'returning' || (state.at === 'reboot' && config.reboot.policy === 'auto')
     if (waits) rebootAt ??= Date.now() + config.reboot.delay * 1000
@@ -151,16 +160,18 @@ export async function openUpdater(
     }
   }
 
-  async function deviceChanged(): Promise<void> {
-    const was = JSON.stringify(device.deployments)
-    await refreshDevice()
-    if (JSON.stringify(device.deployments) !== was) {
-      offers.again()
-      onChange()
+  async function lookAtDevice(): Promise<void> {
+    try {
+      await refreshDevice()
+      if (grounds() !== judgedBy) changed()
+    } catch (error) {
+      log.error({ err: error }, 'cannot ask ostree')
     }
   }
 
   async function reboot(): Promise<void> {
+    if (isWorking(journal.read().state))
+      throw new Failure('busy', 'cannot reboot: the device is being changed; wait for the end. See: superblock status')
     rebootAt = undefined
     try {
       await run(config.reboot.command)
@@ -189,10 +200,10 @@ export async function openUpdater(
       if (Date.now() >= rebootAt) void reboot().catch(() => {})
       else onChange()
     }, 1000),
-    setInterval(
-      () => void deviceChanged().catch(error => log.error({ err: error }, 'cannot ask ostree')),
-      DEVICE_TICK * 1000,
-    ),
+    setInterval(() => {
+      void lookAtDevice()
+      offers.again(DEVICE_FAULTS)
+    }, DEVICE_TICK * 1000),
   ]
 
   void room

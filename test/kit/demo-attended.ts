@@ -9,11 +9,15 @@ import type { Sample } from './sample.ts'
 import { makeStick } from './stick.ts'
 
 const INTRODUCTION = `
-The device is on and runs release 1.0. Its console opens next, and a few seconds later a stick with release 2.0 is
-plugged in. Choose the release, confirm, and let the device restart; after that it checks its health. Then go back to
-1.0 from the list of releases. The restart takes about a second here. Leaving the console (q) ends the demo, and nothing
-of it stays on this machine.
+The device is on and runs release 1.0. Its console opens next, and a few seconds
+later a stick with release 2.0 is plugged in. Choose the release, confirm, and
+let the device restart, which takes about a second here; then it checks its
+health. After that go back to 1.0 with r. Leaving the console with q ends the
+demo, and nothing of it stays on this machine.
 `
+
+/** Seconds in which whoever sits there lets the device restart. */
+const A_DAY = 86_400
 
 /** Returns when the console was left. */
 export async function attended(sample: Sample, folder: string, say: (line: string) => void): Promise<void> {
@@ -48,7 +52,7 @@ async function play({ device }: Sample, stick: { name: string; folder: string })
   await sleep(3000)
   await device.insert(stick)
   for (;;) {
-    await device.rebooted()
+    await device.rebooted(A_DAY)
     await device.boot()
     await device.insert(stick)
   }

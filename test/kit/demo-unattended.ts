@@ -43,7 +43,10 @@ export async function unattended(sample: Sample, folder: string, say: Say): Prom
   await agree(device, say, { pending: '2.0', booted: '1.0' })
 
   await restart(device, say)
-  const tried = await device.waitFor(settled, 'the end of the health checks', 60)
+  const tried = await device.waitFor(
+    snapshot => settled(snapshot) || snapshot.health?.verdict === 'bad',
+    'the end of the health checks',
+  )
   for (const check of tried.health?.checks ?? [])
     say(`  ${check.name}: ${check.ok ? 'good' : 'bad'}: ${check.output.replaceAll('\n', '; ')}`)
   hold(tried.job?.state === 'done', `the job is done (it is ${tried.job?.state}: ${tried.job?.text})`)
@@ -63,7 +66,7 @@ export async function unattended(sample: Sample, folder: string, say: Say): Prom
   await device.waitFor(({ job }) => job?.kind === 'rollback' && job.state === 'reboot', 'the end of the rollback')
   await agree(device, say, { pending: '1.0', booted: '2.0' })
   await restart(device, say)
-  const back = await device.waitFor(settled, 'the end of the rollback', 60)
+  const back = await device.waitFor(settled, 'the end of the rollback')
   hold(back.job?.kind === 'rollback' && back.job.state === 'done', `the rollback is done (${back.job?.text})`)
   await agree(device, say, { booted: '1.0', rollback: '2.0' })
   const left = back.deployments.find(one => one.version === '2.0')

@@ -1,9 +1,10 @@
 /** A sample device that is set back to the factory for each trial, driven through an update however often it is interrupted, and examined. */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { listIfThere } from '../../src/base/files.ts'
 import { run } from '../../src/base/run.ts'
+import { isUnreachable } from '../../src/control/client.ts'
 import { parseStatus } from '../../src/ostree/status.ts'
 import type { HistoryEntry, JobInfo, Snapshot } from '../../src/update/snapshot.ts'
 import type { Device } from './device.ts'
@@ -81,17 +82,22 @@ export async function finish({ device, stick }: Endurance): Promise<Snapshot> {
     )
     if (isOver(snapshot)) return snapshot
     if (snapshot.job?.state === 'paused') {
-      if (!/Put the stick back/.test(snapshot.job.text)) throw new Error(`the pause is not explained: ${snapshot.job.text}`)
+      if (!/Put the stick back/.test(snapshot.job.text))
+        throw new Error(`the pause is not explained: ${snapshot.job.text}`)
       await device.insert(stick)
       await device.waitFor(({ job }) => job?.state !== 'paused', 'the installation going on')
     } else await reboot(device)
   }
 }
 
-export async function reboot(device: Device): Promise<void> {
-  await device.client.reboot()
-  await device.rebooted()
-  await device.boot()
+export async function reboot(device: Device, options?: { service: boolean }): Promise<void> {
+  const off = device.rebooted()
+  // The service may be gone before it has answered.
+  await device.client.reboot().catch(error => {
+    if (!isUnreachable(error)) throw error
+  })
+  await off
+  await device.boot(options)
 }
 
 /** Whatever an interruption left behind that should not be there, or does not agree; nothing where all is well. */
@@ -112,8 +118,9 @@ export async function faults(device: Device): Promise<string[]> {
 
   const { stdout } = await device.exec(['ostree', 'admin', 'status'])
   const snapshot = await device.client.status()
-  const brief = (list: readonly { version: string; commit: string; serial: number; booted: boolean; pending: boolean }[]) =>
-    list.map(one => `${one.version} ${one.commit}.${one.serial} ${one.booted} ${one.pending}`).join(', ')
+  const brief = (
+    list: readonly { version: string; commit: string; serial: number; booted: boolean; pending: boolean }[],
+  ) => list.map(one => `${one.version} ${one.commit}.${one.serial} ${one.booted} ${one.pending}`).join(', ')
   const [ostree, service] = [brief(parseStatus(stdout)), brief(snapshot.deployments)]
   if (ostree !== service) found.push(`ostree says ${ostree}; the service says ${service}`)
   const folder = join(device.sysroot, 'ostree/deploy', SAMPLE.os, 'deploy')
@@ -149,11 +156,4 @@ export function randomFrom(seed: number): () => number {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
-}
-
-/** Several devices at once must not share a folder. */
-export const freshFolder = async (path: string): Promise<string> => {
-  await rm(path, { recursive: true, force: true })
-  await mkdir(path, { recursive: true })
-  return path
 }

@@ -38,8 +38,10 @@ export async function restart(device: Device): Promise<Snapshot> {
 /** No job is under way and no health check runs. */
 export const atRest = (device: Device): Promise<Snapshot> =>
   device.waitFor(
-    ({ job, health }) =>
-      (job === null || OVER.includes(job.state)) && (health?.verdict === 'good' || health?.verdict === 'bad'),
+    ({ job, health, deployments }) =>
+      (job === null || OVER.includes(job.state)) &&
+      (health?.verdict === 'good' || health?.verdict === 'bad') &&
+      health.version === deployments.find(one => one.booted)?.version,
     'rest',
   )
 
@@ -98,7 +100,8 @@ export async function standing(device: Device): Promise<string[]> {
 }
 
 async function filesBelow(folder: string): Promise<string[]> {
-  return (await readdir(folder, { recursive: true })).sort()
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.flatMap(entry => (entry.isDirectory() ? [] : [join(entry.parentPath, entry.name)])).sort()
 }
 
 /** Everything below a folder with kind, size, inode and times of contents: two that are equal mean that nothing was written. */

@@ -238,8 +238,12 @@ describe('sign', () => {
     await pack()
     const whole = await readFile(path(out))
     await writeFile(path(out), whole.subarray(0, whole.length - 512))
-    const result = await json('sign', out, '--sign-key', made.secretKey, '--passphrase-file', 'pass')
-    expect(result).toMatchObject({ status: 1, error: { code: 'truncated' } })
+    for (const way of [
+      ['--sign-key', made.secretKey, '--passphrase-file', 'pass'],
+      ['--export-manifest', 'half.json'],
+    ])
+      expect(await json('sign', out, ...way)).toMatchObject({ status: 1, error: { code: 'truncated' } })
+    await expect(stat(path('half.json'))).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
   test('a release of the future is not signed: devices would refuse it', async () => {

@@ -48,7 +48,7 @@ test('Ctrl-C in the middle ends it with everything removed', async () => {
   await nothingLeft()
 })
 
-test('in a terminal the console opens on the device, and leaving it ends the demo', async () => {
+test('in a terminal the console opens on the device, installs and restarts it, and leaving it ends the demo', async () => {
   const screen = new Terminal({ cols: 100, rows: 30, allowProposedApi: true })
   const env = { ...process.env, TMPDIR: temporary, TERM: 'xterm-256color', LANG: 'C.UTF-8' }
   const terminal = spawn(process.execPath, [demo], { cols: 100, rows: 30, env })
@@ -56,9 +56,18 @@ test('in a terminal the console opens on the device, and leaving it ends the dem
   const exited = new Promise<number>(resolve => terminal.onExit(({ exitCode }) => resolve(exitCode)))
   const shown = () =>
     Array.from({ length: 30 }, (_, i) => screen.buffer.active.getLine(i)?.translateToString(true) ?? '').join('\n')
-  await expect.poll(shown, { timeout: 60_000 }).toContain('Press Enter')
+  const shows = (text: RegExp) => expect.poll(shown, { timeout: 60_000 }).toMatch(text)
+  await shows(/Press Enter/)
   terminal.write('\r')
-  await expect.poll(shown, { timeout: 30_000 }).toMatch(/acme-gateway-2\.0\.superblock|2\.0/)
+  await shows(/Running +1\.0[\s\S]*2\.0 +fits[\s\S]*acme-gateway-2\.0\.superblock/)
+  terminal.write('\r')
+  await shows(/Signed by +Acme Updates/)
+  terminal.write('y')
+  await shows(/Ready\. Reboot to finish/)
+  terminal.write('b')
+  await shows(/Reboot the device now/)
+  terminal.write('y')
+  await shows(/Running +2\.0[\s\S]*Rollback to +1\.0[\s\S]*Health +good/)
   terminal.write('q')
   expect(await exited).toBe(0)
   await nothingLeft()

@@ -145,6 +145,25 @@ test('a reboot is asked for inside and told from a power cut', async () => {
   await expect(gone).rejects.toThrow('went off by itself')
 })
 
+test('the service is killed and started while PID 1 and the rest go on', async () => {
+  await make('a')
+  await device.boot()
+  const first = await device.service.pid()
+  const { now, peak } = await device.service.memory()
+  expect(now).toBeGreaterThan(20e6)
+  expect(peak).toBeGreaterThanOrEqual(now)
+  await device.exec(['sh', '-c', 'setsid sleep 100 </dev/null >/dev/null 2>&1 & echo $! >/tmp/left'])
+  expect(await device.service.kill('SIGKILL')).toBe(137)
+  expect(await device.service.pid()).toBeUndefined()
+  await expect(device.client.status()).rejects.toThrow(/cannot reach/)
+  await device.service.start()
+  expect(await device.service.pid()).not.toBe(first)
+  expect((await device.cli(['status'])).stdout).toContain('1.0')
+  await device.exec(['sh', '-c', 'kill -0 $(cat /tmp/left)'])
+  expect((await device.log()).match(/"msg":"ready"/g)).toHaveLength(2)
+  expect(await device.service.kill('SIGTERM')).toBe(0)
+})
+
 test('a power cut ends every process, and destroy leaves nothing', async () => {
   await make('a')
   await device.boot(off)

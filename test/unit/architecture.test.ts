@@ -22,12 +22,14 @@ const MAY: Record<string, readonly string[]> = {
   'main superblockd': [...LOW, 'trust', 'update', 'control', 'config'],
   'main superblock': ['base', 'cli'],
   'main builder': ['base', 'builder'],
+  'main reader': ['media'],
 }
 /** The programs: files that share their name with a room would otherwise be taken for it. */
 const MAINS: Record<string, string> = {
   'superblockd.ts': 'main superblockd',
   'superblock.ts': 'main superblock',
   'builder.ts': 'main builder',
+  'reader.ts': 'main reader',
 }
 /** Module → the path that alone may import it. */
 const SINGLE: Record<string, string> = {

@@ -35,7 +35,7 @@ export function ConfirmInstall({ frame, snapshot, offer, yes, note }: Common & {
         </Text>
       )}
       <Box height={1} flexShrink={0} />
-      <Row frame={frame} name={t.file} value={`${offer.path}  (${bytes(offer.size)})`} />
+      <Row frame={frame} name={t.file} value={`${offer.file}  (${bytes(offer.size)})`} />
       {release ? (
         <Row frame={frame} name={t.released} value={`${when(release.timestamp)}  ${release.commit.slice(0, 12)}`} />
       ) : null}
@@ -51,7 +51,10 @@ export function ConfirmInstall({ frame, snapshot, offer, yes, note }: Common & {
         <Row frame={frame} name={t.cost} value={t.costWords(bytes(plan.bytesToRead), bytes(plan.spaceOnSysroot))} />
       ) : null}
       {release?.notes ? (
-        <Row frame={frame} name={t.notes} value={release.notes.trim().split('\n').slice(0, 3).join(' / ')} />
+        <Box flexShrink={0}>
+          <Text>{cut(t.notes, 13).padEnd(14)}</Text>
+          <Text>{cut(release.notes.trim().replaceAll(/\s*\n\s*/g, ' / '), 3 * (frame.columns - 18))}</Text>
+        </Box>
       ) : null}
       {fits ? <Choice frame={frame} yes={yes} words={[t.no, t.yesInstall(version)]} /> : null}
       {fits ? <Meaning>{wrapped(t.consequenceInstall(from))}</Meaning> : null}

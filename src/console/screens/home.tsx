@@ -18,7 +18,9 @@ export function Home({
   note?: string
 }) {
   const { t } = frame
-  const { deployments, offers, media, health, problems, job } = snapshot
+  const { deployments, offers, health, problems, job } = snapshot
+  // The inbox is always there: it is worth a line only when something is wrong with it.
+  const media = snapshot.media.filter(medium => medium.kind === 'stick' || medium.state === 'trouble')
   const offer = chosenOffer(snapshot, chosen)
   const named = (d: DeploymentInfo | undefined, none: string) => (d ? `${d.version}  ${d.commit.slice(0, 8)}` : none)
   const pending = deployments.find(d => d.pending)
@@ -71,7 +73,7 @@ export function Home({
       {media.slice(0, 4).map(medium => (
         <Text key={medium.path} {...tone(frame, medium.state === 'trouble' ? 'bad' : undefined)}>
           {cut(
-            `  ${medium.name} (${medium.filesystem}): ${medium.text ?? t.mediumState[medium.state] ?? medium.state}`,
+            `  ${medium.name}${medium.filesystem ? ` (${medium.filesystem})` : ''}: ${medium.text ?? t.mediumState[medium.state] ?? medium.state}`,
             frame.columns - 2,
           )}
         </Text>

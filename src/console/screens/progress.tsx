@@ -43,6 +43,7 @@ export function Progress({
       {progress ? <Steps frame={frame} progress={progress} /> : null}
       {job.state === 'trying' ? <Checks frame={frame} snapshot={snapshot} /> : null}
       {progress ? <Bar frame={frame} progress={progress} /> : null}
+      {job.state === 'running' && !hasBar(job) ? <Box height={1} flexShrink={0} /> : null}
       {job.state === 'running' ? <Heartbeat frame={frame} pulse={pulse} /> : null}
       <Stick frame={frame} job={job} />
       <Box marginTop={1}>
@@ -53,6 +54,8 @@ export function Progress({
     </Page>
   )
 }
+
+const hasBar = ({ progress }: JobInfo) => progress !== undefined && fraction(progress) !== undefined
 
 function Steps({ frame, progress }: { frame: Frame; progress: Done }) {
   const { t, glyphs } = frame
@@ -87,7 +90,7 @@ function Heartbeat({ frame, pulse }: { frame: Frame; pulse: Pulse }) {
   const quiet = duration(pulse.quiet)
   const words = pulse.quiet < QUIET ? t.working : pulse.quiet < STUCK ? t.quiet(quiet) : t.stuck(quiet)
   return (
-    <Box marginTop={1} flexShrink={0}>
+    <Box flexShrink={0}>
       <Text {...tone(frame, pulse.quiet < QUIET ? undefined : pulse.quiet < STUCK ? 'warn' : 'bad')}>
         {`${SPINNER[pulse.beats % SPINNER.length]} ${words}`}
       </Text>

@@ -69,6 +69,17 @@ test('a refusal stays on the screen until the next key', async () => {
   await sees(/^(?![\s\S]*cannot reboot)/)
 })
 
+test('what a service said is gone when the service is', async () => {
+  const { sees, types } = open()
+  await sees(/Rollback to/)
+  await types('b', 'y')
+  await sees(/Rebooting\./)
+  await control.stop()
+  await sees(/does not answer/)
+  await control.listen()
+  await sees(/^(?=[\s\S]*Rollback to)(?![\s\S]*Rebooting)/)
+})
+
 test('Ctrl-C during a job says that the job goes on', async () => {
   control.set(snapshot({ job: job() }))
   const { sees, types } = open()

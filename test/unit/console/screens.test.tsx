@@ -102,6 +102,21 @@ test('home: nothing inserted, nothing to return to', () => {
   expect(text).toMatch(/Rollback to +nothing/)
 })
 
+test('home: the inbox, which is always there, is no stick', () => {
+  const inbox = medium({ kind: 'inbox', name: 'inbox', filesystem: '', path: '/var/lib/superblock/inbox' })
+  const text = show(snapshot({ media: [inbox] }))
+  expect(text).toContain('Insert a stick with an update.')
+  expect(text).not.toContain('inbox')
+  expect(show(snapshot({ media: [{ ...inbox, state: 'trouble', text: 'cannot be read' }] }))).toContain(
+    'inbox: cannot be read',
+  )
+})
+
+test('progress: at 80x24 a long sentence is there to its end, below steps, bar and stick', () => {
+  const text = `${'A sentence for the technician that needs two whole lines of the screen. '.repeat(2)}End`
+  expect(show(snapshot({ job: job({ text }) }))).toMatch(/copying[\s\S]*25 %[\s\S]*working[\s\S]*L E A V E[\s\S]*End/)
+})
+
 test('home: of a long list the chosen line is in view', () => {
   const offers = Array.from({ length: 40 }, (_, i) =>
     offer({ path: `/m/${i}`, file: `file-${i}.superblock`, preselected: false }),

@@ -129,6 +129,7 @@ test('cancel only where it can be honoured, and only with a yes', () => {
   expect(play(['c', 'y'], can).asked).toEqual([{ do: 'cancel' }])
   expect(play(['c', 'enter'], can).asked).toEqual([])
   expect(play(['c', 'y'], cannot).asked).toEqual([])
+  expect(screenOf(play(['c'], cannot).ui, can)).toBe('progress')
   const { ui } = play(['c'], can)
   expect(screenOf(ui, cannot)).toBe('progress')
   expect(play(['y'], cannot, ui).asked).toEqual([])

@@ -296,6 +296,17 @@ describe('a signature file', () => {
       expect([String(other), await outcome(key, other, publicKey)]).toEqual([String(other), 'tampered'])
   })
 
+  it('has no bit that could be another, the checksum of its armor made right or not', async () => {
+    const keyring = await keyringOf(publicKey)
+    const packet = unarmorSignature(Buffer.from(armor)) ?? Buffer.alloc(0)
+    for (let bit = 0; bit < packet.length * 8; bit++) {
+      const changed = Buffer.from(packet)
+      changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      const file = { name: nameOf(key), armor: Buffer.from(armorSignature(changed)) }
+      expect([bit, (await verifySignatures(MANIFEST, [file], keyring)).signers]).toEqual([bit, []])
+    }
+  })
+
   it('of a cleartext or an inline signed message is refused', async () => {
     const inline = (await home.gpg(['--armor', '--local-user', key, '--sign', '-'], MANIFEST)).stdout
     const clear = (await home.gpg(['--armor', '--local-user', key, '--clear-sign', '-'], MANIFEST)).stdout
