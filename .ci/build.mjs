@@ -2,10 +2,10 @@
 import { chmod, readFile, rm } from 'node:fs/promises'
 import { build } from 'esbuild'
 
-const { version, dependencies } = JSON.parse(await readFile('package.json', 'utf8'))
-// openpgp is LGPL and stays a module of its own; koffi is native.
-const external = ['openpgp', 'koffi']
-for (const name of external) if (!dependencies[name]) throw new Error(`cannot build: ${name} is not a dependency`)
+const { version, dependencies, optionalDependencies } = JSON.parse(await readFile('package.json', 'utf8'))
+// openpgp is LGPL and stays a module of its own; the others are native.
+const external = ['openpgp', 'koffi', 'usb-detection']
+for (const name of external) if (!dependencies[name] && !optionalDependencies[name]) throw new Error(`cannot build: ${name} is not a dependency`)
 
 await rm('dist', { recursive: true, force: true })
 await build({
@@ -15,6 +15,7 @@ await build({
     'superblock-builder': 'src/builder.ts',
     flip: 'src/ostree/flip.ts',
     reader: 'src/reader.ts',
+    prober: 'src/prober.ts',
     demo: 'test/kit/demo.ts',
   },
   outdir: 'dist',

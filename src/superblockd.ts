@@ -1,6 +1,7 @@
 /** The service: reads the configuration, opens the updater, listens on the control socket, and tells systemd how it is. */
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { asFailure } from './base/failure.ts'
 import { type Log, makeLog } from './base/log.ts'
 import { run } from './base/run.ts'
@@ -16,6 +17,9 @@ usage: superblockd [--help | --version]
 It is started by systemd and configured in /usr/lib/superblock and /etc/superblock (superblock.toml and
 superblock.d/*.toml). Talk to it with the command superblock. exit status: 0 stopped, 1 could not start, 2 usage.
 `
+
+/** Milliseconds that requests under way have when the service is stopped. */
+const ANSWERING = 200
 
 /** sd_notify(3) through its command, so that no native module is needed; without systemd there is nobody to tell. */
 async function tell(log: Log, ...words: string[]): Promise<void> {
@@ -45,8 +49,9 @@ async function serve(): Promise<number> {
     log.info({ signal }, 'stopping')
     clearInterval(watchdog)
     server.close()
+    // What was asked for last, a reboot often, is still answered.
+    await Promise.all([updater.close(), sleep(ANSWERING)])
     server.closeAllConnections()
-    await updater.close()
     return 0
   } catch (error) {
     const failure = asFailure(error, 'start')

@@ -32,9 +32,10 @@ export async function replaceFile(path: string, data: string | Uint8Array, mode 
   await syncFolder(dirname(path))
 }
 
-/** Remove what replaceFile leaves in a folder when it is killed. */
+/** Remove what a killed process left in a folder of files that have a name for a moment only, as those of replaceFile. */
 export async function removeUnfinished(folder: string): Promise<void> {
-  for (const name of await listIfThere(folder)) if (/^\.[0-9a-f]{16}\.tmp$/.test(name)) await unlink(join(folder, name))
+  for (const name of await listIfThere(folder))
+    if (/^\.[0-9a-f]{16}\.tmp$|^(output|read)-[0-9a-f]{16}$/.test(name)) await unlink(join(folder, name))
 }
 
 /**

@@ -1,9 +1,13 @@
 /** All media: every mount below the configured roots, each read by a child of its own, and the inbox. */
 import { basename, dirname } from 'node:path'
 import { openFile, type Source } from '../base/source.ts'
+import { safe } from '../base/text.ts'
 import { mountsBelow } from './mounts.ts'
+import { openProber } from './probe.ts'
+import type { Probe } from './prober.ts'
 import { readRefused } from './refused.ts'
 import { openStick, type StickReader } from './stick.ts'
+import { type UsbIdentity, usbOf } from './usb.ts'
 import { type Found, watchMedium } from './watch.ts'
 
 export interface Medium {
@@ -15,6 +19,11 @@ export interface Medium {
   /** where something is to be said: a stable word for it, and the sentence */
   code?: string | undefined
   text?: string | undefined
+  /** who it is, where that is known */
+  device?: { vendor: string; product: string; serial: string } | undefined
+  /** bytes, where they are known */
+  size?: number | undefined
+  free?: number | undefined
 }
 
 export interface Media {
@@ -38,6 +47,7 @@ interface Listeners {
 
 interface Stick extends Medium {
   mountId: number
+  usb?: UsbIdentity | undefined
   reader?: StickReader
   /** seconds until a child that ended by itself is started again */
   patience: number
@@ -110,16 +120,18 @@ export function openMedia(
       refused = now
       on.change()
     }
-    for (const { path, id, filesystem } of mounts.values()) {
+    for (const { path, id, filesystem, source } of mounts.values()) {
       if (sticks.has(path) || closed) continue
       const stick: Stick = {
         ...{ path, name: basename(path), kind: 'stick', filesystem, state: 'reading' },
-        ...{ mountId: id, patience: 1 },
+        ...{ mountId: id, patience: 1, usb: await usbOf(source) },
       }
       sticks.set(path, stick)
       on.change()
       void read(stick).catch(on.failed)
+      prober.ask()
     }
+    prober.need(sticks.size > 0)
   }
   const look = () => {
     looking ??= lookOnce()
@@ -130,6 +142,10 @@ export function openMedia(
     return looking
   }
 
+  const prober = openProber(() => {
+    on.change()
+    void look()
+  })
   const watcher = watchMedium(inbox.path, {
     found: file => on.found(inbox, file),
     gone: path => on.gone(inbox, path),
@@ -140,11 +156,7 @@ export function openMedia(
   const timer = setInterval(look, config.tick * 1000)
 
   return {
-    list: () =>
-      [inbox, ...sticks.values(), ...refused].map(({ path, name, kind, filesystem, state, code, text }) => ({
-        ...{ path, name, kind, filesystem, state },
-        ...(code === undefined ? {} : { code, text }),
-      })),
+    list: () => [inbox, ...sticks.values(), ...refused].map(medium => told(medium, prober.last())),
     look,
     async open(path) {
       const isBelow = (root: string) => path.startsWith(`${root}/`)
@@ -166,9 +178,34 @@ export function openMedia(
     async close() {
       closed = true
       clearInterval(timer)
+      prober.close()
       await looking
       for (const stick of [...sticks.values()]) await drop(stick)
       await watcher.close()
     },
+  }
+}
+
+/** A medium as others are told of it, with what the probe knows. */
+function told({ path, name, kind, filesystem, state, code, text, usb }: Medium & Partial<Stick>, probe: Probe): Medium {
+  const disk = probe.disks.find(one => one.path === path)
+  const named = probe.devices.find(
+    one =>
+      usb &&
+      one.vendorId === Number.parseInt(usb.vendorId, 16) &&
+      one.productId === Number.parseInt(usb.productId, 16) &&
+      (one.serial === '' || safe(one.serial, 60) === usb.serial),
+  )
+  return {
+    ...{ path, name, kind, filesystem, state },
+    ...(code === undefined ? {} : { code, text }),
+    ...(usb && {
+      device: {
+        vendor: usb.vendor || safe(named?.vendor ?? '', 60),
+        product: usb.product || safe(named?.product ?? '', 60),
+        serial: usb.serial,
+      },
+    }),
+    ...(disk && { size: disk.size, free: disk.free }),
   }
 }

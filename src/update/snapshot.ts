@@ -38,6 +38,11 @@ export interface MediumInfo {
   /** where something is to be said: a stable word for it, and the sentence */
   code?: string | undefined
   text?: string | undefined
+  /** who the stick is, where that is known */
+  device?: { vendor: string; product: string; serial: string } | undefined
+  /** bytes, where they are known */
+  size?: number | undefined
+  free?: number | undefined
 }
 
 export interface OfferInfo {

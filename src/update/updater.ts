@@ -66,7 +66,7 @@ export async function openUpdater(
   if (await thawBoot(engine.sysroot))
     log.warn('the file system of /boot was frozen by an interrupted command; thawed it')
   await settled(engine.lock)
-  await removeUnfinished(config.state)
+  for (const folder of [config.state, work]) await removeUnfinished(folder)
 
   const journal = await openJournal(config.state)
   const history = await openHistory(config.state)

@@ -103,15 +103,13 @@ export async function reboot(device: Device, options?: { service: boolean }): Pr
 /** Whatever an interruption left behind that should not be there, or does not agree; nothing where all is well. */
 export async function faults(device: Device): Promise<string[]> {
   const found: string[] = []
-  const state = stateFolder(device)
-  for (const name of await listIfThere(join(state, 'staging'))) found.push(`staging ${name} was left`)
-  for (const name of await readdir(state))
-    if (!['history.jsonl', 'inbox', 'reserve', 'staging', 'state.json'].includes(name)) found.push(`${name} was left`)
-  const run = join(device.folder, 'shared/engine')
-  for (const name of await listIfThere(run)) if (name !== 'engine.lock') found.push(`${name} was left in ${run}`)
-  const repo = join(device.sysroot, 'ostree/repo')
-  for (const name of await readdir(join(repo, 'tmp'))) if (name !== 'cache') found.push(`repo/tmp/${name} was left`)
-  for (const name of await readdir(join(repo, 'state'))) found.push(`repo/state/${name} was left`)
+  const before = await leftovers(device)
+  if (before.length > 0) {
+    // What the running service is writing has such a name too, for a moment.
+    await sleep(300)
+    const still = await leftovers(device)
+    found.push(...before.filter(path => still.includes(path)).map(path => `${path} was left`))
+  }
   await device
     .exec(['ostree', 'fsck', '--repo=/sysroot/ostree/repo'])
     .catch(error => found.push(`fsck: ${(error as Error).message}`))
@@ -131,6 +129,23 @@ export async function faults(device: Device): Promise<string[]> {
   const { entries, chain } = await device.client.history(true)
   if (!chain.ok) found.push(`the history is broken at line ${chain.brokenAt}`)
   found.push(...repeated(entries))
+  return found
+}
+
+/** Files that are there and should not be. */
+async function leftovers(device: Device): Promise<string[]> {
+  const state = stateFolder(device)
+  const repo = join(device.sysroot, 'ostree/repo')
+  const belong: [string, string[]][] = [
+    [state, ['history.jsonl', 'inbox', 'reserve', 'staging', 'state.json']],
+    [join(state, 'staging'), []],
+    [join(device.folder, 'shared/engine'), ['engine.lock']],
+    [join(repo, 'tmp'), ['cache']],
+    [join(repo, 'state'), []],
+  ]
+  const found: string[] = []
+  for (const [folder, names] of belong)
+    for (const name of await listIfThere(folder)) if (!names.includes(name)) found.push(join(folder, name))
   return found
 }
 

@@ -23,6 +23,7 @@ const MAY: Record<string, readonly string[]> = {
   'main superblock': ['base', 'cli'],
   'main builder': ['base', 'builder'],
   'main reader': ['media'],
+  'main prober': ['media'],
 }
 /** The programs: files that share their name with a room would otherwise be taken for it. */
 const MAINS: Record<string, string> = {
@@ -30,6 +31,7 @@ const MAINS: Record<string, string> = {
   'superblock.ts': 'main superblock',
   'builder.ts': 'main builder',
   'reader.ts': 'main reader',
+  'prober.ts': 'main prober',
 }
 /** Module → the path that alone may import it. */
 const SINGLE: Record<string, string> = {

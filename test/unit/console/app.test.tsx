@@ -50,6 +50,15 @@ test('an install by keys: home, confirm, progress, reboot', async () => {
   await vi.waitFor(() => expect(control.asked.at(-1)).toEqual(['reboot', undefined]))
 })
 
+test('keys act on what is shown now, not on what was shown first', async () => {
+  const { sees, types } = open()
+  await sees(/No update found/)
+  control.set(snapshot({ offers: [offer()] }))
+  await sees(/gadget-2\.0\.superblock/)
+  await types('\r')
+  await sees(/Install this release/)
+})
+
 test('a rollback by keys, with its reason', async () => {
   const { sees, types } = open()
   await sees(/Rollback to/)

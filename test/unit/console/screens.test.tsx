@@ -2,7 +2,7 @@
 import { cleanup, render } from 'ink-testing-library'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Due } from '../../../src/console/app.tsx'
-import { type Frame, glyphsFor, hasColour } from '../../../src/console/frame.tsx'
+import { cut, type Frame, glyphsFor, hasColour, wrapped } from '../../../src/console/frame.tsx'
 import { texts } from '../../../src/console/texts.ts'
 import { deploymentName, offerName, START, type View } from '../../../src/console/view.ts'
 import type { Snapshot } from '../../../src/control/protocol.ts'
@@ -219,6 +219,12 @@ test('outcome: what happened, what is safe, the code', () => {
   expect(text).toContain('It needs 3 GB')
   expect(text).toContain('The device runs 1.0')
   expect(text).toContain('Code for support: no-space')
+})
+
+test('an ellipsis, which the Linux console lacks, is written in full stops', () => {
+  expect(cut('a…b', 10)).toBe('a...b')
+  expect(cut('a…b', 4)).toBe('a..~')
+  expect(wrapped('x'.repeat(700))).toMatch(/^x+\.\.\.$/)
 })
 
 test('a note stands above the keys', () => {

@@ -210,6 +210,28 @@ describe('readIndex', () => {
     expect(await codeOf(membersOf(memorySource(Buffer.concat([good, Buffer.alloc(512)]))))).toBe('tampered')
   })
 
+  it('believes no line of an index with another hash, though its sums and paths hold', async () => {
+    const lines = parts.index.toString().split('\n')
+    const [a = 0, b = 0] = lines.flatMap((line, at) => (line.includes('.filez') ? [at] : []))
+    const unpacked = (line = '') => line.split(' ')[2] ?? ''
+    const swapped = lines
+      .with(a, lines[a]?.replace(` ${unpacked(lines[a])} obj`, ` ${unpacked(lines[b])} obj`) ?? '')
+      .with(b, lines[b]?.replace(` ${unpacked(lines[b])} obj`, ` ${unpacked(lines[a])} obj`) ?? '')
+    const index = Buffer.from(swapped.join('\n'))
+    expect(index).toHaveLength(parts.index.length)
+    expect(index).not.toEqual(parts.index)
+    expect(await codeOf(membersOf(memorySource(assemble({ ...parts, index }))))).toBe('tampered')
+  })
+
+  it('takes members in the one order only, and each once, though index and archive agree', async () => {
+    const of = async (members: ReturnType<typeof smallMembers>) =>
+      verdictOn(assemble(await smallPackage([key], { members })), keyring)
+    const members = smallMembers()
+    expect(await of(members)).toBe('accepted')
+    expect(await of(members.toReversed())).toBe('tampered')
+    for (const [at, member] of members.entries()) expect(await of(members.toSpliced(at, 0, member))).toBe('tampered')
+  })
+
   it('places every member', async () => {
     const members = await membersOf(memorySource(good))
     expect(members.map(member => member.path)).toEqual(smallMembers().map(member => member.path))
