@@ -1,5 +1,5 @@
 /** `superblock-builder`, the tool of the build host: argv in, one result out, exit status 0 (done), 1 (failed) or 2 (usage). */
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { asFailure, Failure } from './base/failure.ts'
 import { onWarning } from './base/warnings.ts'
 import { seconds, several, whole } from './builder/arguments.ts'
@@ -8,6 +8,7 @@ import { type KeygenOptions, keygen, keygenText } from './builder/keygen.ts'
 import { makePackage, type PackageOptions, packageText } from './builder/package.ts'
 import { showProgress } from './builder/progress.ts'
 import { type SignOptions, sign, signText } from './builder/sign.ts'
+import { type StickOptions, stick, stickText } from './builder/stick.ts'
 import type { Work } from './builder/work.ts'
 
 const program = new Command('superblock-builder')
@@ -135,7 +136,7 @@ Examples:
   superblock-builder package --ref acme/gateway --os acme --compatible acme-gateway --from acme/gateway^ --gpg-sign 0xKEYID
   superblock-builder package --from-superblock superblock --os acme --compatible acme-gateway
 
-The same commit and options give the same bytes, but for the time in signatures.`,
+The same commit, options and keys give the same bytes; only gpg puts the time of day into its signatures.`,
   )
   .action(async (options: PackageOptions & { json?: boolean }) => {
     if (options.fromSuperblock !== undefined && (options.from || options.rev !== undefined))
@@ -175,6 +176,26 @@ Examples:
     if (options.import && options.key === undefined) throw usage('--import needs --key, the public key that signed')
     return show(sign(file, options, work), options.json, signText)
   })
+
+program
+  .command('stick')
+  .argument('<target>', 'mounted folder of a stick, or its device, e.g. /dev/sdb1')
+  .argument('<packages...>', 'packages to put there')
+  .description('Put packages on a stick, read them back from it, verify them, and say what devices will do with it.')
+  .option('--key <file>', 'public key or folder of keys that must have signed; may be repeated', several)
+  .addOption(new Option('--format <filesystem>', 'format the device first').choices(['vfat', 'exfat', 'ext4']))
+  .option('--erase <device>', "the device's name once more, without which nothing is formatted")
+  .option('--json', 'print the result as JSON')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  superblock-builder stick /media/me/STICK acme-2.0.superblock --key keys/FINGERPRINT.asc
+  superblock-builder stick /dev/sdb1 acme-2.0.superblock --format exfat --erase /dev/sdb1`,
+  )
+  .action((target: string, packages: string[], options: Omit<StickOptions, 'target'> & { json?: boolean }) =>
+    show(stick({ ...options, target, packages }, work), options.json, stickText),
+  )
 
 function report(error: unknown): number {
   const json = process.argv.includes('--json')
