@@ -3,9 +3,13 @@ import { asFailure } from '../base/failure.ts'
 import { safe } from '../base/text.ts'
 import { isUnreachable } from '../control/client.ts'
 import type { Examination, Problem } from '../control/protocol.ts'
+import { openEngine } from '../ostree/engine.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
 import { say, sayJson, tint } from './io.ts'
+
+/** Only commands that change the device would use it. */
+const RUNTIME = '/run/superblock'
 
 export async function doctor(context: Context): Promise<number> {
   const checks: Examination[] = []
@@ -32,7 +36,12 @@ export async function doctor(context: Context): Promise<number> {
     const failure = asFailure(error, 'ask the service')
     if (failure.code !== 'config') {
       checks.push({ name: 'service', ok: false, text: failure.message, next: 'systemctl status superblockd' })
-      if (isUnreachable(failure)) status = EXIT.noService
+      if (isUnreachable(failure)) {
+        status = EXIT.noService
+        // What keeps the service from starting is looked for here.
+        const { examineDevice } = await import('../update/doctor.ts')
+        checks.push(...(await examineDevice(await context.config(), openEngine(RUNTIME))))
+      }
     }
   }
   if (context.json) sayJson(context.io, { checks, problems })

@@ -1,13 +1,14 @@
 /** What is missing on this device for updates to work, each with the next action. */
-import { statfs } from 'node:fs/promises'
+import { access, constants } from 'node:fs/promises'
 import { asFailure } from '../base/failure.ts'
+import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
 import { kind } from '../boot/bootloader.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
-import { freeBytes, reservedBytes } from '../ostree/space.ts'
-import { deployments } from '../ostree/status.ts'
+import { spaceFor } from '../ostree/space.ts'
+import { bootedOf, type Deployment, deployments } from '../ostree/status.ts'
 import { loadKeys } from '../package/signature.ts'
 import type { Examination } from './snapshot.ts'
 
@@ -54,13 +55,23 @@ async function ostreeThere() {
   return { text: `ostree ${version}` }
 }
 
-async function booted(engine: Engine) {
-  const found = (await deployments(engine)).find(deployment => deployment.booted)
-  if (found) return { text: `booted: ${found.os}, version ${found.version || 'unknown'}` }
-  return {
-    text: 'the running system is no OSTree deployment',
-    next: 'Make an OTA-enabled image with superblock-builder and boot it.',
+/** The booted deployment, or why there is none. */
+async function findBooted(engine: Engine): Promise<{ deployment: Deployment } | { deployment?: never; why: string }> {
+  try {
+    const deployment = bootedOf(await deployments(engine))
+    return deployment ? { deployment } : { why: 'none of the deployments is marked as booted' }
+  } catch (error) {
+    return { why: asFailure(error, 'ask ostree').message }
   }
+}
+
+const MAKE_IMAGE = 'Make an OTA-enabled image with superblock-builder and boot it.'
+
+async function booted(engine: Engine) {
+  const found = await findBooted(engine)
+  if (found.deployment)
+    return { text: `booted: ${found.deployment.os}, version ${found.deployment.version || 'unknown'}` }
+  return { text: `the running system is no OSTree deployment (${found.why})`, next: MAKE_IMAGE }
 }
 
 async function product(config: Config) {
@@ -72,8 +83,10 @@ async function product(config: Config) {
 }
 
 async function line(config: Config, engine: Engine) {
-  const ref = config.device.ref || (await deployments(engine)).find(deployment => deployment.booted)?.ref
+  const { deployment } = await findBooted(engine)
+  const ref = config.device.ref || deployment?.ref
   if (ref) return { text: `follows the releases of ${ref}` }
+  if (!deployment) return { text: 'follows no releases, since it is no OSTree device', next: MAKE_IMAGE }
   return {
     text: 'the booted deployment was made without a ref, so no package fits it',
     next: 'Set ref under [device] in /etc/superblock/superblock.toml.',
@@ -83,7 +96,7 @@ async function line(config: Config, engine: Engine) {
 async function keys(config: Config) {
   const { keys: usable, problems } = await loadKeys(config.signatures.keys)
   const enough = usable.length >= config.signatures.required
-  const text = `${usable.length} usable signing keys, ${config.signatures.required} signers wanted`
+  const text = `${usable.length} usable signing ${usable.length === 1 ? 'key' : 'keys'}, ${config.signatures.required} wanted`
   if (enough && problems.length === 0) return { text }
   return {
     text: [text, ...problems].join('; '),
@@ -92,15 +105,21 @@ async function keys(config: Config) {
 }
 
 async function space(engine: Engine) {
-  const free = Math.max(0, (await freeBytes(engine.repo)) - (await reservedBytes(engine.repo)))
+  if (!(await isThere(engine.repo))) return { text: 'there is no OSTree repository', next: MAKE_IMAGE }
+  const free = await spaceFor(engine)
   const text = `${bytes(free)} can be used on /sysroot`
   return free >= LITTLE ? { text } : { text, next: 'Remove data, or old deployments with: ostree admin undeploy INDEX' }
 }
 
 async function writable(config: Config) {
-  await statfs(config.state)
-  await run(['test', '-w', config.state])
-  return { text: `${config.state} is writable` }
+  const next = `Start superblockd as root; ${config.state} must be on a disk that can be written.`
+  if (!(await isThere(config.state))) return { text: `${config.state} is not there yet`, next }
+  try {
+    await access(config.state, constants.W_OK)
+    return { text: `${config.state} is writable` }
+  } catch {
+    return { text: `${config.state} cannot be written by this user`, next }
+  }
 }
 
 async function bootLoader(engine: Engine) {
