@@ -2,7 +2,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { asFailure, Failure } from './base/failure.ts'
 import { onWarning } from './base/warnings.ts'
-import { seconds, several, whole } from './builder/arguments.ts'
+import { epochOfBuild, seconds, several, whole } from './builder/arguments.ts'
+import { addImageCommands } from './builder/commands.ts'
 import { type CommitOptions, commit, commitText } from './builder/commit.ts'
 import { type KeygenOptions, keygen, keygenText } from './builder/keygen.ts'
 import { makePackage, type PackageOptions, packageText } from './builder/package.ts'
@@ -34,14 +35,6 @@ async function show<T extends object>(result: Promise<T>, json: boolean | undefi
 }
 
 const usage = (why: string) => new Failure('usage', `cannot tell what to do: ${why}`)
-
-/** https://reproducible-builds.org/specs/source-date-epoch/ */
-function epochOfBuild(): number | undefined {
-  const text = process.env.SOURCE_DATE_EPOCH
-  if (!text) return undefined
-  if (!/^\d{1,12}$/.test(text)) throw usage(`SOURCE_DATE_EPOCH is "${text}" and not seconds since 1970`)
-  return seconds(text)
-}
 
 /** The options that name keys: the same for `package` and `sign`. */
 const withKeys = (command: Command) =>
@@ -97,6 +90,7 @@ program
     '--canonical-permissions',
     'owner root, no extended attributes: for trees made without root, and test devices',
   )
+  .option('--allow-unbootable', 'also a system that no device could start from, as for tests of it')
   .option('--gpg-sign <key-id>', 'sign the commit with gpg as well')
   .option('--gpg-homedir <folder>', "gpg's home, where it is not the usual one")
   .option('--json', 'print the result as JSON')
@@ -196,6 +190,8 @@ Examples:
   .action((target: string, packages: string[], options: Omit<StickOptions, 'target'> & { json?: boolean }) =>
     show(stick({ ...options, target, packages }, work), options.json, stickText),
   )
+
+addImageCommands(program, work, show)
 
 function report(error: unknown): number {
   const json = process.argv.includes('--json')

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asFailure } from './base/failure.ts'
+import { keepHeapSmall } from './base/heap.ts'
 import { type Log, makeLog } from './base/log.ts'
 import { run } from './base/run.ts'
 import { onWarning } from './base/warnings.ts'
@@ -28,6 +29,7 @@ async function tell(log: Log, ...words: string[]): Promise<void> {
 }
 
 async function serve(): Promise<number> {
+  keepHeapSmall()
   const config = await loadConfig()
   const log = makeLog(config.log)
   onWarning(text => log.warn(text))

@@ -1,4 +1,5 @@
 /** Whether a package may be installed on this device: a pure judgement over what was verified and what the device is. */
+import type { Facts } from './base/failure.ts'
 import { safe } from './base/text.ts'
 import type { Manifest } from './package/manifest.ts'
 import type { Rejected, Signer } from './package/signature.ts'
@@ -36,7 +37,8 @@ export const REFUSALS = [
 export type RefusalCode = (typeof REFUSALS)[number]
 export const isRefusalCode = (code: string): code is RefusalCode => (REFUSALS as readonly string[]).includes(code)
 
-export type Refused = { fits: false; code: RefusalCode; why: string }
+/** `facts` are the values that `why` names: docs/api.md lists them by code */
+export type Refused = { fits: false; code: RefusalCode; why: string; facts?: Facts }
 export type Verdict = { fits: true } | Refused
 
 /** What the device is and has seen, as far as trust goes. */
@@ -56,7 +58,10 @@ export interface Device {
   epochFloor: number
 }
 
-export const refuse = (code: RefusalCode, why: string): Refused => ({ fits: false, code, why })
+export const refuse = (code: RefusalCode, why: string, facts?: Facts): Refused => ({
+  ...{ fits: false, code, why },
+  ...(facts && { facts }),
+})
 
 /** When several signatures were rejected, the one that tells most is named. */
 const tellingFirst: readonly string[] = ['tampered', 'revoked-key', 'expired-key', 'weak-signature', 'unknown-signer']
@@ -82,6 +87,7 @@ export function judgeSignatures(
   return refuse(
     'not-enough-signatures',
     `this device wants ${required} signers, the package has ${checked.signers.length} good${also}`,
+    { required, good: checked.signers.length },
   )
 }
 
@@ -103,32 +109,69 @@ export function judge(
   const committed = Date.parse(manifest.timestamp)
   const inTime = signers.filter(signer => signer.made.getTime() >= committed)
   if (inTime.length < Math.max(1, required))
-    return refuse('early-signature', `it was signed before it was made (${manifest.timestamp}), which cannot be right`)
+    return refuse(
+      'early-signature',
+      `it was signed before it was made (${manifest.timestamp}), which cannot be right`,
+      {
+        made: manifest.timestamp,
+      },
+    )
 
   if (device.compatible === '')
-    return refuse('wrong-device', 'this device has no product name (device.compatible) set. Run: superblock doctor')
+    return refuse('wrong-device', 'this device has no product name (device.compatible) set. Run: superblock doctor', {
+      wants: listed(manifest.compatible),
+      is: '',
+    })
   if (!manifest.compatible.includes(device.compatible))
-    return refuse('wrong-device', `it is for ${listed(manifest.compatible)}, this device is ${safe(device.compatible)}`)
+    return refuse(
+      'wrong-device',
+      `it is for ${listed(manifest.compatible)}, this device is ${safe(device.compatible)}`,
+      {
+        wants: listed(manifest.compatible),
+        is: device.compatible,
+      },
+    )
   if (manifest.os !== device.os)
-    return refuse('wrong-os', `it is for the system "${safe(manifest.os)}", this device runs "${safe(device.os)}"`)
+    return refuse('wrong-os', `it is for the system "${safe(manifest.os)}", this device runs "${safe(device.os)}"`, {
+      wants: manifest.os,
+      is: device.os,
+    })
   if (device.ref === '')
-    return refuse('wrong-ref', 'the booted deployment follows no ref; set device.ref. Run: superblock doctor')
+    return refuse('wrong-ref', 'the booted deployment follows no ref; set device.ref. Run: superblock doctor', {
+      wants: manifest.ref,
+      is: '',
+    })
   if (manifest.ref !== device.ref)
-    return refuse('wrong-ref', `it is for the line "${safe(manifest.ref)}", this device follows "${safe(device.ref)}"`)
+    return refuse(
+      'wrong-ref',
+      `it is for the line "${safe(manifest.ref)}", this device follows "${safe(device.ref)}"`,
+      {
+        wants: manifest.ref,
+        is: device.ref,
+      },
+    )
 
   if (manifest.commit === device.bootedCommit)
-    return refuse('already-installed', `${named(manifest)} is what this device runs`)
+    return refuse('already-installed', `${named(manifest)} is what this device runs`, {
+      version: manifest.version,
+      starts: 'now',
+    })
   if (manifest.commit === device.pendingCommit)
-    return refuse('already-installed', `${named(manifest)} is installed and starts with the next reboot`)
+    return refuse('already-installed', `${named(manifest)} is installed and starts with the next reboot`, {
+      version: manifest.version,
+      starts: 'next',
+    })
   if (manifest.epoch < device.epochFloor)
     return refuse(
       'below-floor',
       `its security epoch ${manifest.epoch} is below ${device.epochFloor}, the lowest this device still accepts`,
+      { epoch: manifest.epoch, floor: device.epochFloor },
     )
   if (!allow.downgrade && Date.parse(manifest.timestamp) < Date.parse(device.newest))
     return refuse(
       'older',
       `it was made on ${manifest.timestamp}, this device has had one from ${device.newest}. An operator may allow it: --allow-downgrade`,
+      { made: manifest.timestamp, newest: device.newest },
     )
   return { fits: true }
 }

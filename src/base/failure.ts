@@ -1,16 +1,22 @@
 /** The one error type: a stable code for programs, a sentence that starts with "cannot" for people. */
 
+/** The values that a sentence names, by which it can be said in another language. */
+export type Facts = { readonly [name: string]: string | number }
+
 export class Failure extends Error {
   override readonly name = 'Failure'
   readonly code: string
+  readonly facts: Facts | undefined
 
   /**
    * @param code stable, lower-case, with dashes; callers may branch on it
    * @param message what could not be done, to which thing, and what to do next
+   * @param options.facts the values that the message names
    */
-  constructor(code: string, message: string, options?: { cause?: unknown }) {
+  constructor(code: string, message: string, options?: { cause?: unknown; facts?: Facts | undefined }) {
     super(message, options)
     this.code = code
+    this.facts = options?.facts
   }
 }
 

@@ -17,3 +17,14 @@ export async function findProgram(name: string): Promise<string> {
     `cannot start ${name}.js: it is not beside this program; install superblock again`,
   )
 }
+
+/**
+ * Where a file that comes with the programs is (`boot/…`), installed or in a clone.
+ * @throws Failure `program-missing`
+ */
+export async function findShared(path: string): Promise<string> {
+  const here = dirname(fileURLToPath(import.meta.url))
+  const places = [here, dirname(here), join(here, '../..')].map(folder => join(folder, path))
+  for (const place of places) if (await isThere(place)) return place
+  throw new Failure('program-missing', `cannot find ${path}: it is not beside this program; install superblock again`)
+}

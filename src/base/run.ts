@@ -162,16 +162,29 @@ export async function settled(lock: string): Promise<void> {
   await run(['flock', '--exclusive', lock, 'true'])
 }
 
-/** Start a long-lived child; the caller owns its end. */
-export function start(argv: readonly string[], stdio: StdioOptions, env?: Record<string, string>): ChildProcess {
+/**
+ * Start a long-lived child; the caller owns its end.
+ * @param options.group it leads a process group, which `endGroup` ends with all that it started
+ */
+export function start(
+  argv: readonly string[],
+  stdio: StdioOptions,
+  env?: Record<string, string>,
+  { group = false } = {},
+): ChildProcess {
   const [command = '', ...rest] = argv
-  return spawn(command, rest, { env: environment(env), stdio })
+  return spawn(command, rest, { env: environment(env), stdio, detached: group })
 }
 
-function killGroup(child: ChildProcess): void {
+/** End a child that leads a group, and what it started. */
+export function endGroup(child: ChildProcess): void {
   try {
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
   } catch {} // it has ended by itself
+}
+
+function killGroup(child: ChildProcess): void {
+  endGroup(child)
   child.stdout?.destroy()
   child.stderr?.destroy()
 }

@@ -1,4 +1,5 @@
 /** Where a package's bytes come from: read by position, each byte once, by whoever can reach the medium. */
+import { setMaxListeners } from 'node:events'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { errno, Failure } from './failure.ts'
@@ -8,9 +9,10 @@ export interface Source {
   readonly size: number
   /**
    * Up to `length` bytes from `position`; fewer only at the end.
+   * @param into has room for them and may be used: who reads much reuses it, instead of filling the memory
    * @throws Failure `media-gone` when the medium was removed, `media-error` when it cannot be read
    */
-  read(position: number, length: number): Promise<Buffer>
+  read(position: number, length: number, into?: Buffer): Promise<Buffer>
   close(): Promise<void>
 }
 
@@ -36,8 +38,8 @@ export async function openFile(path: string): Promise<Source> {
   const { file, size } = await openRegular(path)
   return {
     size,
-    async read(position, length) {
-      const bytes = Buffer.allocUnsafeSlow(length)
+    async read(position, length, into) {
+      const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
       return bytes.subarray(0, await readInto(file, path, bytes, position))
     },
     close: () => file.close(),
@@ -96,10 +98,11 @@ export async function readInto(file: FileHandle, path: string, bytes: Buffer, po
 
 /** The same source, but a read that is under way ends when the signal says so, even if the medium never answers. */
 export function abortable(source: Source, signal: AbortSignal): Source {
+  setMaxListeners(0, signal) // as many as there are reads under way at once
   return {
     ...source,
     size: source.size,
-    read: (position, length) => unlessAborted(source.read(position, length), signal),
+    read: (position, length, into) => unlessAborted(source.read(position, length, into), signal),
   }
 }
 

@@ -13,8 +13,11 @@ export function safe(text: string, limit = 200): string {
   return shown.length > limit ? `${shown.slice(0, limit - 1)}…` : shown
 }
 
-/** A size for people, in powers of ten as sticks are sold: `12.3 MB`. */
-export function bytes(count: number): string {
+/**
+ * A size for people, in powers of ten as sticks are sold: `12.3 MB`.
+ * @param locale whose decimal sign is used, e.g. `de`
+ */
+export function bytes(count: number, locale = 'en'): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
   let value = count
   let unit = 0
@@ -22,5 +25,7 @@ export function bytes(count: number): string {
     value /= 1000
     unit++
   }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
+  const digits = unit === 0 || value >= 100 ? 0 : 1
+  const shape = { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false }
+  return `${value.toLocaleString(locale, shape)} ${units[unit]}`
 }

@@ -1,5 +1,6 @@
 /** How values on the command line are read; what is wrong with one is said as commander's usage error. */
 import { InvalidArgumentError } from 'commander'
+import { Failure } from '../base/failure.ts'
 
 /** For options that may be given several times. */
 export const several = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value]
@@ -22,4 +23,25 @@ export function seconds(value: string): number {
   if (!Number.isInteger(found) || found < 0 || found > LAST)
     throw new InvalidArgumentError('It is neither seconds since 1970 nor a time as 2026-01-31T23:59:59Z.')
   return found
+}
+
+const UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }
+
+/** Bytes, from a number that may have one of K, M, G, T behind it. */
+export function size(value: string): number {
+  const [, number, unit] = /^(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:i?B)?$/i.exec(value) ?? []
+  if (number === undefined) throw new InvalidArgumentError('It is not a size as 512M or 4G.')
+  return Math.floor(Number(number) * (UNITS[(unit ?? '').toUpperCase()] ?? 1))
+}
+
+/**
+ * The time that a build wants everything to have (https://reproducible-builds.org/specs/source-date-epoch/).
+ * @throws Failure `usage`
+ */
+export function epochOfBuild(): number | undefined {
+  const text = process.env.SOURCE_DATE_EPOCH
+  if (!text) return undefined
+  if (!/^\d{1,12}$/.test(text))
+    throw new Failure('usage', `cannot tell what to do: SOURCE_DATE_EPOCH is "${text}" and not seconds since 1970`)
+  return seconds(text)
 }

@@ -1,11 +1,13 @@
 /** `commit`: a folder, a tar archive or a commit of another repo becomes a release in an archive repo. */
 import { open, readFile, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { gunzipSync, constants as zlib } from 'node:zlib'
 import { errno, Failure } from '../base/failure.ts'
 import { commitTree, copyCommit, findCommit, initRepo, resolveCommit, type Tree } from '../ostree/commit.ts'
 import { history, readCommit } from '../ostree/contents.ts'
 import { type Json, parseJson, sortKeys } from '../package/json.ts'
 import { checkRelease, timestampOf } from './draft.ts'
+import { checkTree } from './tree/check.ts'
 import type { Work } from './work.ts'
 
 /** Where a commit keeps the file given with --ota-json. */
@@ -26,6 +28,8 @@ export interface CommitOptions {
   /** seconds since 1970; now without it */
   timestamp?: number
   canonicalPermissions?: boolean
+  /** also a system that no device could start from */
+  allowUnbootable?: boolean
   gpgSign?: string
   gpgHomedir?: string
 }
@@ -40,7 +44,7 @@ export interface CommitResult {
 }
 
 /**
- * @throws Failure `bad-value`, `bad-tree`, `bad-ota-json`, `version-taken`, `wrong-repo`, `no-commit`, `command-failed`
+ * @throws Failure `bad-value`, `bad-tree`, `not-bootable`, `bad-ota-json`, `version-taken`, `wrong-repo`, `no-commit`, `command-failed`
  */
 export async function commit(options: CommitOptions, work: Work): Promise<CommitResult> {
   const { ostreeRepo: repo, ref, version } = options
@@ -48,6 +52,7 @@ export async function commit(options: CommitOptions, work: Work): Promise<Commit
   const metadata: Record<string, string> = { version }
   if (options.otaJson !== undefined) metadata[OTA_JSON] = await readOtaJson(options.otaJson)
   const source = await findTree(options)
+  if ('dir' in source && !options.allowUnbootable) await checkTree(source.dir, tmpdir(), work)
   await initRepo(repo, work.signal)
   const parent = await findCommit(repo, ref)
   if (parent !== undefined) await refuseTaken(repo, ref, parent, version)

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, Failure } from '../base/failure.ts'
+import { explainDisk } from './disk.ts'
 import type { OnProgress } from './progress.ts'
 
 export interface Work {
@@ -15,10 +16,12 @@ export interface Work {
 
 /**
  * Run `task` with a private folder below `parent`, which is gone afterwards, whatever happens.
- * @throws Failure `no-folder` when there can be none
+ * @throws Failure `no-folder` or `no-space` when there can be none
  */
 export async function withScratch<T>(parent: string, task: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(parent, '.superblock-builder-')).catch(error => {
+    const why = explainDisk(error, parent)
+    if (why instanceof Failure) throw why
     throw new Failure('no-folder', `cannot write in ${parent}: ${errno(error) ?? String(error)}`, { cause: error })
   })
   try {

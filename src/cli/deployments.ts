@@ -1,6 +1,6 @@
 /** `superblock deployments`: the releases on this device. */
 
-import { when } from '../console/line.ts'
+import { when } from '../console/words.ts'
 import type { DeploymentInfo } from '../control/protocol.ts'
 import type { Context } from './context.ts'
 import { say, sayJson, table } from './io.ts'

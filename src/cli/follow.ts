@@ -7,6 +7,7 @@ import {
   fraction,
   isGoingBack,
   isOver,
+  isStepping,
   jobLine,
   jobName,
   narrator,
@@ -14,6 +15,7 @@ import {
   stickSentence,
 } from '../console/line.ts'
 import { type Texts, texts } from '../console/texts.ts'
+import { jobWords } from '../console/words.ts'
 import { type Client, isUnreachable } from '../control/client.ts'
 import type { JobInfo, Snapshot } from '../control/protocol.ts'
 import { isRefusalCode } from '../trust.ts'
@@ -32,7 +34,7 @@ export async function follow(io: Io, client: Client, id: string, quiet = false):
   const stop = new AbortController()
   const detach = () => stop.abort()
   process.once('SIGINT', detach)
-  const show = quiet ? silent : io.stdout.isTTY ? drawn(io, texts(io.env.LANG)) : told(io, texts(io.env.LANG))
+  const show = quiet ? silent : io.stdout.isTTY ? drawn(io, texts(io.env)) : told(io, texts(io.env))
   try {
     const job = await watch(client, id, stop.signal, show)
     show.end()
@@ -50,7 +52,8 @@ export async function follow(io: Io, client: Client, id: string, quiet = false):
 /** What a job that was followed exits with, after its last sentence. */
 export function conclude(io: Io, job: JobInfo): number {
   const good = job.state === 'done' || (job.state === 'reboot' && !isGoingBack(job))
-  if (!good) io.stderr.write(`superblock: ${safe(job.text, 400)}${job.code ? ` (${safe(job.code)})` : ''}\n`)
+  if (!good)
+    io.stderr.write(`superblock: ${safe(jobWords(job, texts(io.env)), 400)}${job.code ? ` (${safe(job.code)})` : ''}\n`)
   if (good) return EXIT.ok
   return job.state === 'failed' && job.code && isRefusalCode(job.code) ? EXIT.refused : EXIT.updateFailed
 }
@@ -109,7 +112,7 @@ function drawn(io: Io, t: Texts): Show {
       if (sentence !== stick && sentence) io.stdout.write(`\r\u001b[K${sentence}\n`)
       stick = sentence
       io.stdout.write(`\r\u001b[K${barLine(job, t, (io.stdout.columns ?? 80) - 1)}`)
-      if (job.state !== 'running' && job.text) io.stdout.write(`\r\u001b[K${safe(job.text, 400)}\r`)
+      if (job.state !== 'running') io.stdout.write(`\r\u001b[K${safe(jobWords(job, t), 400)}\r`)
     },
     end: () => io.stdout.write('\n'),
   }
@@ -117,7 +120,7 @@ function drawn(io: Io, t: Texts): Show {
 
 /** The job with a bar, cut to the terminal's width so that it stays one line. */
 export function barLine(job: JobInfo, t: Texts, columns: number): string {
-  const part = job.state === 'running' && job.progress ? fraction(job.progress) : undefined
+  const part = isStepping(job) && job.progress ? fraction(job.progress) : undefined
   if (part === undefined || !job.progress) return jobLine(job, t).slice(0, columns)
   return `${jobName(job, t)} ${job.progress.at}/${job.progress.of} [${bar(part, 20, '#', '-')}] ${numbers(job.progress, t)}`.slice(
     0,

@@ -1,6 +1,6 @@
 /** `superblock health`: the last health check and what each check said. */
 import { safe } from '../base/text.ts'
-import { when } from '../console/line.ts'
+import { when } from '../console/words.ts'
 import type { HealthInfo } from '../control/protocol.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'

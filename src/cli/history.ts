@@ -1,6 +1,6 @@
 /** `superblock history`: what was done to this device, and whether the record still holds together. */
 import { safe } from '../base/text.ts'
-import { when } from '../console/line.ts'
+import { when } from '../console/words.ts'
 import type { HistoryEntry } from '../control/protocol.ts'
 import type { Chain } from '../update/history.ts'
 import type { Context } from './context.ts'

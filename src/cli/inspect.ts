@@ -1,7 +1,7 @@
 /** `superblock inspect`: what a package says about itself and who stands for that; nothing unverified is shown as if it were true. */
 import { asFailure } from '../base/failure.ts'
 import { bytes, safe } from '../base/text.ts'
-import { when } from '../console/line.ts'
+import { when } from '../console/words.ts'
 import { type Manifest, parseManifest } from '../package/manifest.ts'
 import { readIndex } from '../package/read.ts'
 import type { Context } from './context.ts'

@@ -1,6 +1,6 @@
 /** `superblock install`: start an install and watch it. */
-import { stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { realpath, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { safe } from '../base/text.ts'
 import type { InstallRequest } from '../control/protocol.ts'
@@ -29,9 +29,13 @@ export async function install(
   return conclude(io, ended)
 }
 
+/** Folders may be links, as /home and /root are on these systems; the file itself may not, and the service sees to that. */
+const withoutLinks = async (path: string) =>
+  join(await realpath(dirname(path)).catch(() => dirname(path)), basename(path))
+
 /** A path where there is such a file, else an id. */
 async function named(what: string): Promise<{ path: string } | { id: string }> {
-  const path = resolve(what)
+  const path = await withoutLinks(resolve(what))
   const found = await stat(path).catch(() => undefined)
   if (found?.isDirectory()) throw usage(`cannot install ${what}: it is a folder; name the .superblock file in it`)
   if (found) return { path }

@@ -15,7 +15,8 @@ export async function list({ io, json, client }: Context): Promise<number> {
 export function listing(io: Io, { offers, media }: Pick<Snapshot, 'offers' | 'media'>): string[] {
   const lines: string[] = []
   for (const medium of media) {
-    if (medium.state !== 'ready') lines.push(`${safe(medium.name)}: ${safe(medium.text ?? 'being read', 400)}`)
+    if (medium.state !== 'ready' || medium.text)
+      lines.push(`${safe(medium.name)}: ${safe(medium.text ?? 'being read', 400)}`)
   }
   if (offers.length === 0) return [...lines, 'No packages found. Insert a stick with a .superblock file.']
   const rows = table(['  ID', 'VERSION', 'VERDICT', 'SIZE', 'FILE'], offers.map(row))

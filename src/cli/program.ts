@@ -161,7 +161,7 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
     'open the full-screen console',
     example('superblock console', '0 left with q or Ctrl-C; 128 + n ended by signal n'),
     async () => (await import('./console.ts')).console,
-  )
+  ).option('--kiosk', "the device's own console, on a terminal of its own: no key leaves it")
   verb(
     'doctor',
     'say what is wrong with this device and what to do about it',

@@ -1,7 +1,7 @@
 /** `superblock rollback`: return to an earlier release, with the reason on record. */
 import { Failure } from '../base/failure.ts'
 import { safe } from '../base/text.ts'
-import { when } from '../console/line.ts'
+import { when } from '../console/words.ts'
 import type { DeploymentInfo, Snapshot } from '../control/protocol.ts'
 import { type Context, parseIndex } from './context.ts'
 import { EXIT, usage } from './exit.ts'

@@ -1,7 +1,8 @@
 /** `superblock status`: the device on one screen. */
 import { safe } from '../base/text.ts'
-import { jobLine, when } from '../console/line.ts'
-import { texts } from '../console/texts.ts'
+import { jobLine } from '../console/line.ts'
+import { english } from '../console/texts.ts'
+import { when } from '../console/words.ts'
 import type { Snapshot } from '../control/protocol.ts'
 import type { Context } from './context.ts'
 import { type Io, say, sayJson, short, tint } from './io.ts'
@@ -41,7 +42,7 @@ export function summary(io: Io, snapshot: Snapshot): string[] {
       'Packages',
       `${offers.length} found, ${fitting.length} of them fit${best?.release ? `; newest: ${safe(best.release.version)}  ${short(best.id)}` : ''}`,
     ),
-    row('Job', job ? jobLine(job, texts('en')) : 'none'),
+    row('Job', job ? jobLine(job, english) : 'none'),
     ...(job?.code ? [`${' '.repeat(14)}${safe(job.text, 400)}`] : []),
   ]
   for (const problem of problems)

@@ -3,33 +3,39 @@ import { useApp, useInput, useStdout } from 'ink'
 import { useEffect, useRef, useState } from 'react'
 import { asFailure } from '../base/failure.ts'
 import { type Client, isUnreachable } from '../control/client.ts'
-import type { Snapshot } from '../control/protocol.ts'
-import type { Frame } from './frame.tsx'
-import { ConfirmCancel, ConfirmInstall, ConfirmReboot, ConfirmReturn } from './screens/confirm.tsx'
-import { Home } from './screens/home.tsx'
-import { Progress, type Pulse } from './screens/progress.tsx'
-import { Ready } from './screens/ready.tsx'
-import { Reason, Rollback } from './screens/rollback.tsx'
-import { Outcome, Problems } from './screens/trouble.tsx'
-import { Wait } from './screens/wait.tsx'
-import { usePulse, useService } from './service.ts'
-import { deploymentName, type Key, offerName, press, type Request, START, screenOf, type Ui } from './view.ts'
+import { due } from './due.ts'
+import { makeKeys } from './keys.ts'
+import type { Frame } from './lines.ts'
+import { Page } from './page.tsx'
+import { type Key, press, type Request } from './press.ts'
+import type { Past } from './screens/history.ts'
+import { wait } from './screens/wait.ts'
+import { useLog, usePulse, useService } from './service.ts'
+import { noticed, START, type Ui } from './view.ts'
+import { failureWords } from './words.ts'
 
 /** Milliseconds that an answer stays when no key takes it away. */
 const NOTE_STAYS = 10_000
+const KERNEL_SPEAKS = 1500
 
-type Look = Pick<Frame, 't' | 'glyphs' | 'colour'>
+export type Look = Omit<Frame, 'columns' | 'rows'>
 
-export function App({ client, look }: { client: Client; look: Look }) {
+/** @param onRedraw puts the whole screen on the terminal again, over whatever else was written there */
+export function App({ client, look, onRedraw }: { client: Client; look: Look; onRedraw: () => void }) {
   const { exit } = useApp()
-  const { snapshot, lost } = useService(client)
-  const pulse = usePulse(snapshot?.job?.state === 'running' ? snapshot.job.progress?.heartbeat : undefined)
+  const link = useService(client)
+  const { snapshot, lost } = link
+  const { job } = snapshot ?? {}
+  const pulse = usePulse(!lost && job?.state === 'running' ? job.progress?.heartbeat : undefined)
+  const seen = useLog(link, look.t)
+  const [past, setPast] = useState<Past>()
   const [ui, setUi] = useState<Ui>(START)
   // Keys that come in one burst must each see what the one before them did, before React has drawn it.
   const now = useRef(ui)
+  if (snapshot) now.current = noticed(now.current, snapshot)
   // Ink gives keys to the handler of the drawing before for a moment; that one would know an older snapshot.
-  const latest = useRef<Snapshot>(undefined)
-  latest.current = snapshot
+  const latest = useRef({ snapshot, past, seen, lost })
+  latest.current = { snapshot, past, seen, lost }
   const frame = { ...look, ...useSize() }
   const change = (next: Ui) => {
     now.current = next
@@ -49,30 +55,46 @@ export function App({ client, look }: { client: Client; look: Look }) {
     now.current = { ...now.current, note: '' } // what a service that is gone said is of no use
     setUi(now.current)
   }, [lost])
-  const send = (request: Request) =>
-    perform(client, request).then(
-      () => request.do === 'reboot' && note(frame.t.rebooting),
-      error => {
-        const failure = asFailure(error, request.do)
-        if (!isUnreachable(failure)) note(`${failure.message} (${failure.code})`) // else the screen says it
-      },
-    )
+  const media = snapshot?.media.length
+  useEffect(() => {
+    // What the kernel says of a new stick, it says on the device's own console.
+    if (!look.kiosk || media === undefined) return
+    const timer = setTimeout(onRedraw, KERNEL_SPEAKS)
+    return () => clearTimeout(timer)
+  }, [media, look.kiosk, onRedraw])
+  const send = async (request: Request) => {
+    try {
+      if (request.do === 'history') setPast(await client.history(true))
+      else await perform(client, request)
+      if (request.do === 'reboot') note(look.t.ready.rebooting)
+    } catch (error) {
+      const failure = asFailure(error, request.do)
+      if (!isUnreachable(failure)) note(`${failureWords(failure, look.t)} (${failure.code})`) // else the screen says it
+    }
+  }
 
-  useInput((input, key) => {
-    const name = nameOf(input, key)
-    const shown = latest.current
-    if (!shown) {
-      if (name === 'q' || name === 'ctrl-c') exit()
+  const act = (key: Key) => {
+    const known = latest.current
+    if (!known.snapshot || known.lost) {
+      if ((key === 'q' || key === 'ctrl-c') && !look.kiosk) exit()
+      else if (key === 'ctrl-l') onRedraw()
       return
     }
-    const { ui: next, request } = press(now.current, name, shown)
+    const around = { kiosk: look.kiosk, entries: known.past?.entries.length ?? 0, log: known.seen.length }
+    const { ui: next, request } = press(now.current, key, known.snapshot, around)
     change(next)
     if (request?.do === 'quit') exit()
-    else if (request?.do === 'goes-on') note(frame.t.goesOn)
+    else if (request?.do === 'goes-on') note(look.t.goesOn)
+    else if (request?.do === 'redraw') onRedraw()
     else if (request) void send(request)
-  })
+  }
+  const keys = useRef<ReturnType<typeof makeKeys>>(undefined)
+  keys.current ??= makeKeys()
+  useInput((input, pressed) => keys.current?.(input, pressed).forEach(act))
 
-  return snapshot ? <Due frame={frame} snapshot={snapshot} ui={ui} pulse={pulse} /> : <Wait frame={frame} lost={lost} />
+  if (!snapshot || lost) return <Page frame={frame} snapshot={snapshot} screen={wait(frame, lost, snapshot)} />
+  const screen = due(frame, snapshot, now.current, { pulse, past, seen })
+  return <Page frame={frame} snapshot={snapshot} screen={screen} note={now.current.note} />
 }
 
 async function perform(client: Client, request: Request): Promise<void> {
@@ -80,53 +102,6 @@ async function perform(client: Client, request: Request): Promise<void> {
   else if (request.do === 'rollback') await client.rollback({ index: request.index, reason: request.reason })
   else if (request.do === 'reboot') await client.reboot()
   else if (request.do === 'cancel') await client.cancel()
-}
-
-/** The screen that is due, as a function of snapshot and place. */
-export function Due({ frame, snapshot, ui, pulse }: { frame: Frame; snapshot: Snapshot; ui: Ui; pulse: Pulse }) {
-  const { view, note } = ui
-  const { job } = snapshot
-  const common = { frame, snapshot, note, yes: 'yes' in view && view.yes }
-  const target = 'to' in view ? snapshot.deployments.find(d => deploymentName(d) === view.to) : undefined
-  switch (screenOf(ui, snapshot)) {
-    case 'progress':
-      return job && <Progress {...common} job={job} pulse={pulse} />
-    case 'ready':
-      return job && <Ready {...common} job={job} />
-    case 'outcome':
-      return job && <Outcome {...common} job={job} />
-    case 'install': {
-      const offer = view.at === 'install' ? snapshot.offers.find(o => offerName(o) === view.offer) : undefined
-      return offer ? <ConfirmInstall {...common} offer={offer} /> : null
-    }
-    case 'reboot':
-      return <ConfirmReboot {...common} />
-    case 'cancel':
-      return <ConfirmCancel {...common} />
-    case 'rollback':
-      return <Rollback {...common} chosen={view.at === 'rollback' ? view.chosen : ''} />
-    case 'reason':
-      return target && view.at === 'reason' ? <Reason {...common} to={target} reason={view.reason} /> : null
-    case 'return':
-      return target && view.at === 'return' ? <ConfirmReturn {...common} to={target} reason={view.reason} /> : null
-    case 'trouble':
-      return <Problems {...common} />
-    default:
-      return <Home {...common} chosen={view.at === 'home' ? view.chosen : ''} />
-  }
-}
-
-type Pressed = Parameters<Parameters<typeof useInput>[0]>[1]
-
-function nameOf(input: string, key: Pressed): Key {
-  if (key.ctrl && input === 'c') return 'ctrl-c'
-  if (key.upArrow) return 'up'
-  if (key.downArrow) return 'down'
-  if (key.return) return 'enter'
-  if (key.escape) return 'esc'
-  // The erase key sends DEL, which Ink calls delete.
-  if (key.backspace || key.delete) return 'erase'
-  return key.ctrl || key.meta || key.tab ? '' : input
 }
 
 /** The terminal's size, and again when it changes; a terminal that does not say is taken for a VT100. */

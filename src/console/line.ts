@@ -2,6 +2,7 @@
 import { bytes, safe } from '../base/text.ts'
 import type { JobInfo, Progress } from '../control/protocol.ts'
 import type { Texts } from './texts.ts'
+import { jobWords, stepWords } from './words.ts'
 
 /** `1:05` or `2:01:05`; whole seconds. */
 export function duration(seconds: number): string {
@@ -11,15 +12,6 @@ export function duration(seconds: number): string {
   return minutes < 60
     ? `${minutes}:${two(whole % 60)}`
     : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`
-}
-
-/** `2026-11-12 10:22` in the device's own time zone; what is not a date is shown as it is. */
-export function when(time: string | undefined): string {
-  if (!time) return '-'
-  const date = new Date(time)
-  if (Number.isNaN(date.getTime())) return safe(time, 40)
-  const two = (n: number) => String(n).padStart(2, '0')
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`
 }
 
 /** Done part of the step, 0 to 1; undefined where it does not count bytes. */
@@ -33,38 +25,46 @@ export function bar(part: number, width: number, full: string, empty: string): s
 }
 
 export const jobName = (job: JobInfo, t: Texts): string => {
-  const version = safe(job.to.version || job.to.commit.slice(0, 12))
-  return job.kind === 'install' ? t.installing(version) : t.rollingBack(version)
+  const version = safe(job.to.version || job.to.commit.slice(0, 12)) || t.job.unknown
+  return job.kind === 'install' ? t.job.installing(version) : t.job.rollingBack(version)
 }
 
 /** `45 %  12 MB of 30 MB  5.1 MB/s  0:04 left`: only what is known. */
 export function numbers(progress: Progress, t: Texts): string {
   const part = fraction(progress)
   if (part === undefined) return ''
-  const words = [`${Math.floor(part * 100)} %`, t.ofBytes(bytes(progress.bytesDone), bytes(progress.bytesTotal))]
-  if (progress.rate > 0) words.push(t.perSecond(bytes(progress.rate)))
-  if (progress.eta !== undefined) words.push(t.left(duration(progress.eta)))
+  const size = (count: number) => bytes(count, t.locale)
+  const words = [`${Math.floor(part * 100)} %`, t.job.ofBytes(size(progress.bytesDone), size(progress.bytesTotal))]
+  if (progress.rate > 0) words.push(t.job.perSecond(size(progress.rate)))
+  if (progress.eta !== undefined) words.push(t.job.left(duration(progress.eta)))
   return words.join('  ')
 }
+
+/** Whether the job goes through the steps of an installation; what is being taken back goes through none. */
+export const isStepping = (job: JobInfo): boolean =>
+  job.state === 'running' && job.progress !== undefined && ['installing', 'rolling-back'].includes(job.phase)
 
 /** A reboot with a code takes the device back from a release that was not healthy. */
 export const isGoingBack = (job: JobInfo): boolean => job.state === 'reboot' && job.code !== undefined
 
-export const stateWords = (job: JobInfo, t: Texts): string =>
-  isGoingBack(job) ? t.goingBack : (t.state[job.state] ?? safe(job.state))
+export function stateWords(job: JobInfo, t: Texts): string {
+  if (isGoingBack(job)) return t.job.goingBack
+  if (job.phase === 'undoing') return t.job.undoing
+  return job.phase === 'falling-back' ? t.job.fallingBack : (t.state[job.state] ?? safe(job.state))
+}
 
 /** `Installing 2.0: step 2 of 6, copying from the stick  45 %  …` */
 export function jobLine(job: JobInfo, t: Texts): string {
   const { progress } = job
   const name = jobName(job, t)
-  if (job.state !== 'running' || !progress) return `${name}: ${stateWords(job, t)}`
-  const step = `${t.stepOf(progress.at, progress.of)}, ${t.step[progress.step] ?? safe(progress.step)}`
+  if (!isStepping(job) || !progress) return `${name}: ${stateWords(job, t)}`
+  const step = `${t.job.stepOf(progress.at, progress.of)}, ${safe(stepWords(progress.step, t))}`
   return `${name}: ${step}  ${numbers(progress, t)}`.trimEnd()
 }
 
 /** The sentence about the stick, where there is one to say. */
 export const stickSentence = (job: JobInfo, t: Texts): string | undefined =>
-  job.stick === 'keep' ? t.stickKeep : job.stick === 'remove' ? t.stickRemove : undefined
+  job.stick === 'keep' ? t.stick.keep : job.stick === 'remove' ? t.stick.remove : undefined
 
 const ENDED: readonly JobInfo['state'][] = ['done', 'fell-back', 'failed', 'cancelled']
 
@@ -82,13 +82,14 @@ export function narrator(t: Texts): (job: JobInfo | null) => string[] {
     if (job.id !== said.id) said = { id: job.id, state: '', stick: '', text: '', mark: '' }
     const lines: string[] = []
     const tenth = job.progress ? Math.floor((fraction(job.progress) ?? 0) * 10) : 0
-    const mark = job.state === 'running' ? `${job.progress?.step} ${tenth}` : job.state
+    const mark = isStepping(job) ? `${job.progress?.step} ${tenth}` : job.phase
     if (mark !== said.mark) lines.push(jobLine(job, t))
     const stick = stickSentence(job, t)
     if (stick && job.stick !== said.stick) lines.push(stick)
-    if (job.text && job.text !== said.text && job.state !== 'running')
-      lines.push(safe(job.text, 400) + (job.code ? ` (${safe(job.code)})` : ''))
-    said = { id: job.id, state: job.state, stick: job.stick, text: job.text, mark }
+    const text = jobWords(job, t)
+    if (text && text !== said.text && !isStepping(job))
+      lines.push(safe(text, 400) + (job.code ? ` (${safe(job.code)})` : ''))
+    said = { id: job.id, state: job.state, stick: job.stick, text, mark }
     return lines
   }
 }

@@ -9,6 +9,8 @@ const PAUSE = 80
 export interface Painter {
   /** given to Ink in place of standard output: in its debug mode each write is one whole frame */
   stream: NodeJS.WriteStream
+  /** paint all of the last frame again: something else wrote on the terminal */
+  again(): void
   /** paint nothing more */
   stop(): void
 }
@@ -16,14 +18,14 @@ export interface Painter {
 export function makePainter(out: NodeJS.WriteStream): Painter {
   let shown: string[] = []
   let size = ''
-  let due: string | undefined
+  let due: string[] | undefined
   let timer: NodeJS.Timeout | undefined
   let stopped = false
 
   const paint = () => {
     timer = undefined
     if (due === undefined || stopped) return
-    const lines = due.split('\n')
+    const lines = due
     due = undefined
     const now = `${out.columns}x${out.rows}`
     let text = ''
@@ -38,7 +40,7 @@ export function makePainter(out: NodeJS.WriteStream): Painter {
     timer = setTimeout(paint, PAUSE)
   }
   const write = (frame: string, ...rest: unknown[]): boolean => {
-    if (frame !== '') due = frame
+    if (frame !== '') due = frame.split('\n')
     if (timer === undefined) paint()
     const done = rest.at(-1)
     if (typeof done === 'function') setImmediate(done as () => void)
@@ -53,6 +55,11 @@ export function makePainter(out: NodeJS.WriteStream): Painter {
   })
   return {
     stream,
+    again() {
+      due ??= shown
+      shown = []
+      if (timer === undefined) paint()
+    },
     stop() {
       stopped = true
       clearTimeout(timer)

@@ -4,6 +4,7 @@ import { asFailure } from '../base/failure.ts'
 import { connect, isUnreachable } from '../control/client.ts'
 import { narrator } from './line.ts'
 import { texts } from './texts.ts'
+import { failureWords } from './words.ts'
 
 const AGAIN = 1000
 
@@ -15,7 +16,7 @@ export async function plain(
   socket: string,
   io: { stdout: NodeJS.WritableStream; env: NodeJS.ProcessEnv },
 ): Promise<number> {
-  const t = texts(io.env.LANG)
+  const t = texts(io.env)
   const stop = new AbortController()
   let status = 0
   const end = (signal: NodeJS.Signals) => {
@@ -36,7 +37,7 @@ export async function plain(
       } catch (error) {
         const failure = asFailure(error, 'follow the service')
         if (!isUnreachable(failure)) throw failure
-        if (!down) tell(failure.message)
+        if (!down) tell(`${failureWords(failure, t)} (${failure.code})`)
         down = true
         await sleep(AGAIN, undefined, { signal: stop.signal }).catch(() => {})
       }

@@ -1,16 +1,25 @@
-/** The service as the console has it: the last snapshot or why there is none, and the heartbeat by a steady clock. */
+/** The service as the console has it: the last snapshot or why there is none, the heartbeat by a steady clock, and what was seen. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { useEffect, useRef, useState } from 'react'
 import { asFailure, type Failure } from '../base/failure.ts'
 import type { Client } from '../control/client.ts'
 import type { Snapshot } from '../control/protocol.ts'
-import type { Pulse } from './screens/progress.tsx'
+import { narrator } from './line.ts'
+import type { Seen } from './screens/history.ts'
+import type { Pulse } from './screens/progress.ts'
+import type { Texts } from './texts.ts'
 
-/** Between attempts to reach the service, so that it is back on the screen within 2 s of its return; milliseconds. */
-const AGAIN = 1000
+/** Between attempts to reach the service, so that it is back on the screen well within 2 s of its return; milliseconds. */
+const AGAIN = 700
+/** Between two drawings: faster is not readable, and costs a small device more than the update itself; milliseconds. */
+const PAUSE = 200
+/** Lines of the log that are kept. */
+const LOG = 200
 
 export interface Link {
+  /** the last there was, also when the service is away */
   snapshot?: Snapshot
+  /** why there is no service now */
   lost?: Failure
 }
 
@@ -19,16 +28,31 @@ export function useService(client: Client): Link {
   const [link, setLink] = useState<Link>({})
   useEffect(() => {
     const stop = new AbortController()
-    void follow(client, stop.signal, setLink)
-    return () => stop.abort()
+    let latest: Link = {}
+    let pause: NodeJS.Timeout | undefined
+    let due = false
+    const show = () => {
+      pause = due ? setTimeout(show, PAUSE) : undefined
+      if (due) setLink(latest)
+      due = false
+    }
+    void follow(client, stop.signal, change => {
+      latest = { ...latest, ...change }
+      due = true
+      if (pause === undefined) show()
+    })
+    return () => {
+      stop.abort()
+      clearTimeout(pause)
+    }
   }, [client])
   return link
 }
 
-async function follow(client: Client, signal: AbortSignal, set: (link: Link) => void): Promise<void> {
+async function follow(client: Client, signal: AbortSignal, set: (change: Link) => void): Promise<void> {
   while (!signal.aborted) {
     try {
-      for await (const snapshot of client.events(signal)) set({ snapshot })
+      for await (const snapshot of client.events(signal)) set({ snapshot, lost: undefined })
     } catch (error) {
       // Whatever it was, a later answer may be a good one: the service may be in the middle of being replaced.
       set({ lost: asFailure(error, 'follow the service') })
@@ -50,4 +74,19 @@ export function usePulse(heartbeat: string | undefined): Pulse {
     return () => clearInterval(timer)
   }, [watching])
   return { beats: last.current.beats, quiet: watching ? (performance.now() - last.current.at) / 1000 : 0 }
+}
+
+/** What happened before the eyes of this console, in the words of the plain lines. */
+export function useLog({ snapshot, lost }: Link, t: Texts): readonly Seen[] {
+  const log = useRef<{ seen: Seen[]; news: ReturnType<typeof narrator>; lost: boolean }>(undefined)
+  log.current ??= { seen: [], news: narrator(t), lost: false }
+  const { current } = log
+  const said = lost ? [] : current.news(snapshot?.job ?? null)
+  if (lost && !current.lost) said.push(t.wait.gone)
+  current.lost = lost !== undefined
+  if (said.length > 0) {
+    const at = new Date().toISOString()
+    current.seen = [...current.seen, ...said.map(text => ({ at, text }))].slice(-LOG)
+  }
+  return current.seen
 }

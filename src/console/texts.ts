@@ -1,145 +1,15 @@
-/** Every sentence that console and progress lines show, by name: a language is one object of this shape. */
-import type { JobInfo, Progress } from '../control/protocol.ts'
+/** The catalogue: every sentence that console and progress lines show, in the language that the environment asks for. */
+import { screens as deScreens } from './texts/de.ts'
+import { codes as deCodes } from './texts/de-codes.ts'
+import { screens as enScreens } from './texts/en.ts'
+import { codes as enCodes } from './texts/en-codes.ts'
 
-const en = {
-  title: 'superblock',
-  // what a job is called
-  installing: (version: string) => `Installing ${version}`,
-  rollingBack: (version: string) => `Returning to ${version}`,
-  state: {
-    running: 'in progress',
-    paused: 'waiting',
-    reboot: 'ready: reboot to finish',
-    trying: 'rebooted: being checked',
-    done: 'done',
-    'fell-back': 'fell back to the release before',
-    failed: 'failed',
-    cancelled: 'cancelled',
-  } satisfies Record<JobInfo['state'], string>,
-  goingBack: 'was not healthy: reboot to go back',
-  step: {
-    admit: 'checking the package',
-    stage: 'copying from the stick',
-    import: 'adding the release to the device',
-    arm: 'preparing the trial boot',
-    deploy: 'making the release bootable',
-    settle: 'tidying up',
-    rollback: 'switching releases',
-  } satisfies Record<Progress['step'], string>,
-  stepOf: (at: number, of: number) => `step ${at} of ${of}`,
-  ofBytes: (done: string, total: string) => `${done} of ${total}`,
-  perSecond: (rate: string) => `${rate}/s`,
-  left: (time: string) => `${time} left`,
-  // the stick
-  stickKeep: 'Leave the stick in.',
-  stickRemove: 'The stick may be removed now.',
-  stickKeepBanner: 'LEAVE THE STICK IN',
-  stickRemoveBanner: 'THE STICK MAY BE REMOVED NOW',
-  // is it slow or stuck
-  working: 'working',
-  quiet: (time: string) => `no movement for ${time}; slow sticks and disks pause like this`,
-  stuck: (time: string) => `no movement for ${time}: keep the power on; if this stays, note the code and call support`,
-  // home
-  device: 'Device',
-  running: 'Running',
-  afterReboot: 'After reboot',
-  rollbackTo: 'Rollback to',
-  health: 'Health',
-  nothing: 'nothing',
-  noRelease: 'none: this device does not run on OSTree',
-  healthWord: { good: 'good', bad: 'BAD', checking: 'being checked', none: 'not checked yet' },
-  media: 'Media',
-  noMedia: 'Insert a stick with an update.',
-  mediumState: { reading: 'being read', ready: 'ready', trouble: 'trouble' },
-  packages: 'Packages',
-  noPackages: 'No update found on what is inserted.',
-  fits: 'fits',
-  refused: (code: string) => code,
-  toRead: (size: string) => `${size} to read`,
-  more: (count: number) => `and ${count} more`,
-  position: (from: number, to: number, of: number) => `${from}-${to} of ${of}`,
-  lastJob: (what: string, how: string) => `Last: ${what}: ${how}`,
-  // confirm an install
-  confirmInstall: 'Install this release?',
-  fromTo: (from: string, to: string, arrow: string) => `${from} ${arrow} ${to}`,
-  file: 'File',
-  released: 'Released',
-  signedBy: 'Signed by',
-  cost: 'Cost',
-  costWords: (read: string, space: string) => `${read} to read from the stick, ${space} of disk space`,
-  notes: 'Notes',
-  consequenceInstall: (version: string) =>
-    `Settings and data stay. ${version} remains on the device to return to. It starts at the next reboot.`,
-  doesNotFit: (code: string) => `cannot install: ${code}`,
-  // reboot
-  rebootHead: 'Ready. Reboot to finish.',
-  rebootText: (version: string) =>
-    `After the reboot the device runs ${version} and checks itself. If a check fails it returns by itself.`,
-  goBackHead: 'The new release was not healthy. Reboot to go back.',
-  rebootIn: (seconds: number) => `The device reboots by itself in ${seconds} s.`,
-  no: 'No, go back',
-  yesInstall: (version: string) => `Yes, install ${version}`,
-  yesReboot: 'Yes, reboot',
-  yesRollback: (version: string) => `Yes, return to ${version}`,
-  yesCancel: 'Yes, cancel it',
-  confirmReboot: 'Reboot the device now?',
-  confirmRebootText: 'What is running on the device stops for about a minute.',
-  rebooting: 'Rebooting.',
-  // rollback
-  rollbackHead: 'Which release should the device return to?',
-  rollbackNone: 'There is no other release on this device to return to.',
-  installedAt: (time: string) => `installed ${time}`,
-  lastGood: (time: string) => `last good ${time}`,
-  neverGood: 'never found good',
-  leftBecause: (why: string) => `left because: ${why}`,
-  pinned: 'pinned',
-  isRunning: 'running now',
-  isPending: 'starts after a reboot',
-  reasonHead: 'Why? This goes into the history.',
-  reasonPrompt: 'Reason',
-  reasonNeeded: 'A reason is needed.',
-  confirmRollback: (from: string, to: string) => `Return from ${from} to ${to}?`,
-  consequenceRollback: (to: string) =>
-    `${to} comes back with the settings it had when it was left. Data stays. Nothing is deleted. It starts at the next reboot.`,
-  reasonIs: (why: string) => `Reason: ${why}`,
-  // cancel
-  confirmCancel: 'Cancel this update?',
-  confirmCancelText: 'The device stays as it is. The update can be started again.',
-  // trouble
-  troubleHead: 'Something needs your attention.',
-  jobFailed: (what: string) => `${what} did not succeed.`,
-  fellBack: (version: string) => `${version} was not healthy. The device runs the release before again.`,
-  safeState: (version: string) => `The device runs ${version} and can be used.`,
-  next: 'Next',
-  code: (code: string) => `Code for support: ${code}`,
-  problems: 'Problems',
-  // connection
-  connecting: 'Connecting to the service.',
-  serviceGone: 'The service does not answer.',
-  serviceGoneText: 'An update that was running goes on or continues when it is back. Trying again every second.',
-  otherVersion: 'The service is of another version.',
-  // keys, as shown at the foot
-  keys: {
-    choose: 'Up/Down choose',
-    install: 'Enter/i install',
-    details: 'Enter/i details',
-    take: 'Enter take',
-    yes: 'y yes',
-    rollback: 'r rollback',
-    reboot: 'b reboot',
-    cancel: 'c cancel',
-    quit: 'q quit',
-    back: 'Esc back',
-    next: 'Enter next',
-    dismiss: 'Esc close',
-    later: 'Esc later',
-    rebootNow: 'Enter/b reboot',
-    trouble: 't problems',
-  },
-  goesOn: 'The job goes on without this console. Press q to leave.',
+export const english = { ...enScreens, ...enCodes }
+export type Texts = typeof english
+export const german: Texts = { ...deScreens, ...deCodes }
+
+/** LC_ALL, LC_MESSAGES, LANG: the first that says something decides (locale(7)); English is what others get. */
+export function texts(env: NodeJS.ProcessEnv): Texts {
+  const locale = env.LC_ALL || env.LC_MESSAGES || env.LANG || ''
+  return /^de(_|\.|@|$)/i.test(locale) ? german : english
 }
-
-export type Texts = typeof en
-
-/** @param _language as in LANG; English is all there is so far, and what any other language falls back to */
-export const texts = (_language = 'en'): Texts => en

@@ -4,6 +4,7 @@ import { asFailure, errno, Failure } from '../base/failure.ts'
 import type { Chain } from '../update/history.ts'
 import {
   API,
+  type ErrorBody,
   type Examination,
   type HistoryEntry,
   type InstallRequest,
@@ -157,8 +158,9 @@ async function answer(from: IncomingMessage, what: string): Promise<unknown> {
     })
   }
   if (ok) return value
-  const error = (value as { error?: { code?: unknown; message?: unknown } } | null)?.error
-  if (typeof error?.code === 'string' && typeof error.message === 'string') throw new Failure(error.code, error.message)
+  const error = (value as Partial<ErrorBody> | null)?.error
+  if (typeof error?.code === 'string' && typeof error.message === 'string')
+    throw new Failure(error.code, error.message, { facts: error.facts })
   throw new Failure('service-answer', `cannot understand the service's answer to ${what} (status ${status})`)
 }
 

@@ -3,6 +3,8 @@
  * that change it. Documented for others in docs/api.md.
  */
 
+import type { Facts } from '../base/failure.ts'
+
 /** Raised when a client of an older protocol could misread a newer service's answer. */
 export const API = 1
 
@@ -10,5 +12,5 @@ export type { RefusalCode, Verdict } from '../trust.ts'
 export type * from '../update/snapshot.ts'
 
 export interface ErrorBody {
-  error: { code: string; message: string }
+  error: { code: string; message: string; facts?: Facts }
 }

@@ -149,7 +149,8 @@ const STATUS: { [code: string]: ContentfulStatusCode } = {
 
 function answer(c: Context, failure: Failure): Response {
   const status = STATUS[failure.code] ?? (isRefusalCode(failure.code) ? 422 : 500)
-  return c.json<ErrorBody, ContentfulStatusCode>({ error: { code: failure.code, message: failure.message } }, status)
+  const { code, message, facts } = failure
+  return c.json<ErrorBody, ContentfulStatusCode>({ error: { code, message, ...(facts && { facts }) } }, status)
 }
 
 /**

@@ -1,36 +1,24 @@
 /** All media: every mount below the configured roots, each read by a child of its own, and the inbox. */
 import { basename, dirname } from 'node:path'
+import { Failure } from '../base/failure.ts'
 import { openFile, type Source } from '../base/source.ts'
-import { safe } from '../base/text.ts'
-import { mountsBelow } from './mounts.ts'
+import { MANY, type Medium, type Remark, SILENT, told, unreadable } from './medium.ts'
+import { isBelow, type Mount, mountsBelow } from './mounts.ts'
 import { openProber } from './probe.ts'
-import type { Probe } from './prober.ts'
 import { readRefused } from './refused.ts'
+import type { Found } from './scan.ts'
 import { openStick, type StickReader } from './stick.ts'
 import { type UsbIdentity, usbOf } from './usb.ts'
-import { type Found, watchMedium } from './watch.ts'
-
-export interface Medium {
-  path: string
-  name: string
-  kind: 'stick' | 'inbox'
-  filesystem: string
-  state: 'reading' | 'ready' | 'trouble'
-  /** where something is to be said: a stable word for it, and the sentence */
-  code?: string | undefined
-  text?: string | undefined
-  /** who it is, where that is known */
-  device?: { vendor: string; product: string; serial: string } | undefined
-  /** bytes, where they are known */
-  size?: number | undefined
-  free?: number | undefined
-}
+import { onMounts } from './wake.ts'
+import { watchMedium } from './watch.ts'
 
 export interface Media {
   list(): Medium[]
   /** Look at the mounts now instead of at the next tick. */
   look(): Promise<void>
-  /** Open a file on whatever medium it is. @throws Failure `media-gone`, `media-error`, `not-a-package` */
+  /** The medium that a file is on, of those that are known. */
+  holding(path: string): Medium | undefined
+  /** Open a file on whatever medium it is. @throws Failure `media-gone`, `media-error`, `not-a-package`, `not-answering` */
   open(path: string): Promise<Source>
   close(): Promise<void>
 }
@@ -46,24 +34,25 @@ interface Listeners {
 }
 
 interface Stick extends Medium {
-  mountId: number
+  /** the mount and those that lie on it: when one of these changes, the stick is looked at anew */
+  mount: string
   usb?: UsbIdentity | undefined
-  reader?: StickReader
+  /** undefined while it waits to be started again */
+  reader?: Promise<StickReader> | undefined
+  /** the first look is complete */
+  isRead: boolean
+  isSilent: boolean
+  /** what is wrong with it, and what is only to be said */
+  trouble?: Remark | undefined
+  remark?: Remark | undefined
   /** seconds until a child that ended by itself is started again */
   patience: number
   restart?: NodeJS.Timeout
 }
 
-interface Remark {
-  code: string
-  text: string
-}
-const MANY = {
-  code: 'too-many-files',
-  text: 'there is more on it than is looked at; put the package into the top folder',
-}
-const SILENT = { code: 'not-answering', text: 'it is not answering; wait, or take it out and put it back' }
-const unreadable = (why: string) => ({ code: 'unreadable', text: `it cannot be read: ${why}` })
+/** Sticks that are read at the same time: each costs a process. */
+const MOST = 8
+const SURPLUS = { code: 'too-many-media', text: `${MOST} others are being read; take one of those out` }
 
 /** @param folder private and on a tmpfs */
 export function openMedia(
@@ -73,34 +62,75 @@ export function openMedia(
 ): Media {
   const sticks = new Map<string, Stick>()
   const inbox: Medium = { path: config.inbox, name: 'inbox', kind: 'inbox', filesystem: '', state: 'reading' }
-  let refused: Medium[] = []
+  /** those without a reader: what could not be mounted, and what is too many */
+  let unread: Medium[] = []
   let closed = false
 
-  function change(medium: Medium, state: Medium['state'], remark?: Remark): void {
+  function show(medium: Medium, state: Medium['state'], remark?: Remark): void {
+    const isNews = medium.state !== state || medium.code !== remark?.code || medium.text !== remark?.text
     medium.state = state
     medium.code = remark?.code
     medium.text = remark?.text
-    on.change()
+    if (isNews) on.change()
   }
 
-  async function read(stick: Stick): Promise<void> {
+  function showStick(stick: Stick): void {
+    if (sticks.get(stick.path) !== stick) return
+    const trouble = stick.isSilent ? SILENT : stick.trouble
+    if (trouble) show(stick, 'trouble', trouble)
+    else show(stick, stick.isRead ? 'ready' : 'reading', stick.remark)
+  }
+
+  function holding(path: string): Stick | undefined {
+    return [...sticks.values()]
+      .filter(stick => isBelow(path, stick.path))
+      .sort((a, b) => b.path.length - a.path.length)[0]
+  }
+
+  async function read(stick: Stick): Promise<StickReader> {
+    const set = (change: Partial<Stick>) => {
+      Object.assign(stick, change)
+      showStick(stick)
+    }
     const isHere = () => !closed && sticks.get(stick.path) === stick
-    const reader = await openStick(stick.path, folder, {
-      found: file => on.found(stick, file),
-      gone: path => on.gone(stick, path),
-      ready: beyond => change(stick, 'ready', beyond ? MANY : undefined),
-      error: message => change(stick, 'trouble', unreadable(message)),
-      answering: does => change(stick, does ? 'ready' : 'trouble', does ? undefined : SILENT),
-      ended() {
-        if (!isHere()) return
-        change(stick, 'trouble', { code: 'unreadable', text: 'it could not be read; trying again' })
-        on.left(stick)
-        stick.restart = setTimeout(() => void read(stick).catch(on.failed), stick.patience * 1000)
-        stick.patience = Math.min(60, stick.patience * 2)
-      },
-    })
-    if (isHere()) stick.reader = reader
-    else await reader.close()
+    const again = () => {
+      stick.reader = undefined
+      if (!isHere()) return
+      set({ isRead: false, isSilent: false, trouble: unreadable('it is tried again in a moment') })
+      on.left(stick)
+      stick.restart = setTimeout(() => begin(stick), stick.patience * 1000)
+      stick.patience = Math.min(60, stick.patience * 2)
+    }
+    try {
+      return await openStick(
+        stick.path,
+        folder,
+        {
+          // What is on a mount of its own is that one's, also when its files can be seen from here.
+          found: file => isHere() && holding(file.path) === stick && on.found(stick, file),
+          gone: path => isHere() && on.gone(stick, path),
+          ready: beyond => set({ isRead: true, remark: beyond ? MANY : undefined }),
+          error: why => set({ trouble: unreadable(why) }),
+          answering: does => set({ isSilent: !does }),
+          unmounted() {
+            stick.mount = ''
+            void look()
+          },
+          ended: again,
+        },
+        true,
+      )
+    } catch (error) {
+      again()
+      throw error
+    }
+  }
+
+  function begin(stick: Stick): void {
+    stick.trouble = undefined
+    stick.reader = read(stick)
+    stick.reader.catch(on.failed)
+    showStick(stick)
   }
 
   async function drop(stick: Stick): Promise<void> {
@@ -108,37 +138,48 @@ export function openMedia(
     clearTimeout(stick.restart)
     on.left(stick)
     on.change()
-    await stick.reader?.close()
+    await stick.reader?.then(reader => reader.close()).catch(() => {})
   }
 
-  let looking: Promise<void> | undefined
   async function lookOnce(): Promise<void> {
-    const mounts = new Map((await mountsBelow(config.roots)).map(mount => [mount.path, mount]))
-    for (const stick of [...sticks.values()]) if (mounts.get(stick.path)?.id !== stick.mountId) await drop(stick)
-    const now = await readRefused(config.refused)
-    if (JSON.stringify(now) !== JSON.stringify(refused)) {
-      refused = now
-      on.change()
-    }
-    for (const { path, id, filesystem, source } of mounts.values()) {
+    const mounts = await mountsBelow(config.roots)
+    const marks = new Map(mounts.map(mount => [mount.path, markOf(mount, mounts)]))
+    for (const stick of [...sticks.values()]) if (marks.get(stick.path) !== stick.mount) await drop(stick)
+    const surplus: Medium[] = []
+    for (const { path, filesystem, source } of mounts) {
       if (sticks.has(path) || closed) continue
-      const stick: Stick = {
-        ...{ path, name: basename(path), kind: 'stick', filesystem, state: 'reading' },
-        ...{ mountId: id, patience: 1, usb: await usbOf(source) },
+      const medium: Medium = { path, name: basename(path), kind: 'stick', filesystem, state: 'reading' }
+      if (sticks.size >= MOST) {
+        surplus.push({ ...medium, state: 'trouble', ...SURPLUS })
+        continue
       }
+      const known = { mount: marks.get(path) ?? '', usb: await usbOf(source), patience: 1 }
+      const stick: Stick = { ...medium, ...known, isRead: false, isSilent: false }
       sticks.set(path, stick)
+      begin(stick)
       on.change()
-      void read(stick).catch(on.failed)
       prober.ask()
     }
-    prober.need(sticks.size > 0)
+    const now = [...(await readRefused(config.refused)), ...surplus]
+    if (JSON.stringify(now) !== JSON.stringify(unread)) {
+      unread = now
+      on.change()
+    }
+    // What asks for sizes would hang with it.
+    prober.need(sticks.size > 0 && [...sticks.values()].every(stick => !stick.isSilent))
   }
+  let looking: Promise<void> | undefined
+  let isStale = false
+  /** What changes during a look is seen by another one. */
   const look = () => {
-    looking ??= lookOnce()
-      .catch(on.failed)
-      .finally(() => {
-        looking = undefined
-      })
+    isStale = true
+    looking ??= (async () => {
+      while (isStale) {
+        isStale = false
+        await lookOnce().catch(on.failed)
+      }
+      looking = undefined
+    })()
     return looking
   }
 
@@ -149,35 +190,33 @@ export function openMedia(
   const watcher = watchMedium(inbox.path, {
     found: file => on.found(inbox, file),
     gone: path => on.gone(inbox, path),
-    ready: beyond => change(inbox, 'ready', beyond ? MANY : undefined),
-    error: error => change(inbox, 'trouble', unreadable(error.message)),
+    ready: beyond => show(inbox, 'ready', beyond ? MANY : undefined),
+    error: error => show(inbox, 'trouble', unreadable(error.message)),
   })
+  const mounting = onMounts(() => void look())
   void look()
   const timer = setInterval(look, config.tick * 1000)
 
   return {
-    list: () => [inbox, ...sticks.values(), ...refused].map(medium => told(medium, prober.last())),
+    list: () =>
+      [inbox, ...sticks.values(), ...unread].map(medium => told(medium, sticks.get(medium.path)?.usb, prober.last())),
     look,
+    holding,
     async open(path) {
-      const isBelow = (root: string) => path.startsWith(`${root}/`)
-      const stick = [...sticks.values()]
-        .filter(one => isBelow(one.path))
-        .sort((a, b) => b.path.length - a.path.length)[0]
-      if (stick?.reader) return stick.reader.open(path)
-      if (isBelow(inbox.path)) return openFile(path)
-      // Wherever this is, it may hang: a child of its own reads it.
-      const reader = await openStick(dirname(path), folder)
-      try {
-        const source = await reader.open(path)
-        return { ...source, close: () => reader.close() }
-      } catch (error) {
-        await reader.close()
-        throw error
-      }
+      if (isBelow(path, inbox.path)) return openFile(path)
+      // It may have been mounted since the last look.
+      if (!holding(path)) await look()
+      const stick = holding(path)
+      if (!stick) return openAnywhere(path, folder)
+      const reader = await stick.reader
+      if (!reader)
+        throw new Failure('media-gone', `cannot read ${path}: the stick is not there; put it back to continue`)
+      return reader.open(path)
     },
     async close() {
       closed = true
       clearInterval(timer)
+      mounting.close()
       prober.close()
       await looking
       for (const stick of [...sticks.values()]) await drop(stick)
@@ -186,26 +225,26 @@ export function openMedia(
   }
 }
 
-/** A medium as others are told of it, with what the probe knows. */
-function told({ path, name, kind, filesystem, state, code, text, usb }: Medium & Partial<Stick>, probe: Probe): Medium {
-  const disk = probe.disks.find(one => one.path === path)
-  const named = probe.devices.find(
-    one =>
-      usb &&
-      one.vendorId === Number.parseInt(usb.vendorId, 16) &&
-      one.productId === Number.parseInt(usb.productId, 16) &&
-      (one.serial === '' || safe(one.serial, 60) === usb.serial),
+/** What tells a mount from an earlier one on the same folder, with what is mounted on it. */
+function markOf(mount: Mount, all: readonly Mount[]): string {
+  const inner = all.filter(one => isBelow(one.path, mount.path))
+  return [mount, ...inner].map(({ id, source }) => `${id} ${source}`).join('\n')
+}
+
+/** A file on no medium that is known: wherever it is, it may hang, so a child of its own reads it. */
+async function openAnywhere(path: string, folder: string): Promise<Source> {
+  const silent = new Failure('not-answering', `cannot read ${path}: what it is on is not answering; try another stick`)
+  const reader: StickReader = await openStick(
+    dirname(path),
+    folder,
+    { answering: does => void (does || reader.close(silent)) },
+    false,
   )
-  return {
-    ...{ path, name, kind, filesystem, state },
-    ...(code === undefined ? {} : { code, text }),
-    ...(usb && {
-      device: {
-        vendor: usb.vendor || safe(named?.vendor ?? '', 60),
-        product: usb.product || safe(named?.product ?? '', 60),
-        serial: usb.serial,
-      },
-    }),
-    ...(disk && { size: disk.size, free: disk.free }),
+  try {
+    const source = await reader.open(path)
+    return { ...source, close: () => reader.close() }
+  } catch (error) {
+    await reader.close()
+    throw error
   }
 }

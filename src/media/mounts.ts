@@ -1,9 +1,11 @@
 /** What is mounted, from the kernel itself: /proc/self/mountinfo (proc_pid_mountinfo(5)). */
-import { readFile } from 'node:fs/promises'
+import { readFile, realpath } from 'node:fs/promises'
 
 export interface Mount {
-  /** the kernel's number for this mount: a new stick on the same folder has another */
+  /** the kernel's number for this mount; a later mount may get the number of one that is gone */
   id: number
+  /** the mount that this one lies on */
+  parent: number
   path: string
   filesystem: string
   /** what is mounted: a device node, or a name */
@@ -20,11 +22,12 @@ export function parseMountinfo(text: string): Mount[] {
   for (const line of text.split('\n')) {
     const fields = line.split(' ')
     const dash = fields.indexOf('-', 6)
-    const [id, , , , path] = fields
+    const [id, parent, , , path] = fields
     const filesystem = fields[dash + 1]
     if (dash < 0 || !id || !path || filesystem === undefined) continue
     mounts.push({
       id: Number(id),
+      parent: Number(parent),
       path: utf8(decoded(path)),
       filesystem,
       source: utf8(decoded(fields[dash + 2] ?? '')),
@@ -35,11 +38,37 @@ export function parseMountinfo(text: string): Mount[] {
 
 const utf8 = (latin1: string) => Buffer.from(latin1, 'latin1').toString('utf8')
 
-/** The mounts at or below the given folders; of several on one folder the topmost, which is the one that can be seen. */
+/** Is `path` somewhere below the folder `root`? */
+export const isBelow = (path: string, root: string) =>
+  path.length > root.length && path.startsWith(root === '/' ? '/' : `${root}/`)
+
+/**
+ * The mounts that a path leads to. One is covered by a later one on its own folder, and by one on a folder above that
+ * lies on the same mount: what is below is then out of reach.
+ */
+export function visible(mounts: readonly Mount[]): Mount[] {
+  const byId = new Map(mounts.map(mount => [mount.id, mount]))
+  const siblings = new Map<number, Mount[]>()
+  for (const mount of mounts) siblings.set(mount.parent, [...(siblings.get(mount.parent) ?? []), mount])
+  const known = new Map<number, boolean>()
+  const isVisible = (mount: Mount): boolean => {
+    const before = known.get(mount.id)
+    if (before !== undefined) return before
+    known.set(mount.id, true) // also ends a circle, which the kernel does not make
+    const isCovered =
+      (siblings.get(mount.id) ?? []).some(above => above !== mount && above.path === mount.path) ||
+      (siblings.get(mount.parent) ?? []).some(beside => isBelow(mount.path, beside.path))
+    const below = byId.get(mount.parent)
+    const is = !isCovered && (below === undefined || below === mount || isVisible(below) || below.path === mount.path)
+    known.set(mount.id, is)
+    return is
+  }
+  return mounts.filter(isVisible)
+}
+
+/** @param roots where they are links (`/media` is one on OSTree systems) those are followed. @returns the mounts at or below them */
 export async function mountsBelow(roots: readonly string[]): Promise<Mount[]> {
+  const real = await Promise.all(roots.map(root => realpath(root).catch(() => root)))
   const text = (await readFile('/proc/self/mountinfo')).toString('latin1')
-  const visible = new Map<string, Mount>()
-  for (const mount of parseMountinfo(text))
-    if (roots.some(root => mount.path === root || mount.path.startsWith(`${root}/`))) visible.set(mount.path, mount)
-  return [...visible.values()]
+  return visible(parseMountinfo(text)).filter(({ path }) => real.some(root => path === root || isBelow(path, root)))
 }

@@ -1,12 +1,14 @@
 /** What is known of sticks beyond their files: asked of a disposable child, without which everything else works as well. */
-import { createInterface } from 'node:readline'
+import { onLines } from '../base/lines.ts'
 import { findProgram } from '../base/program.ts'
-import { start } from '../base/run.ts'
+import { endGroup, start } from '../base/run.ts'
 import type { Probe } from './prober.ts'
 
 /** Seconds that an answer may take; a stick that hangs makes df hang. */
 const PATIENCE = 10
 const REFRESH = 30
+/** Seconds after something was plugged in: what it is called matters less than what is on it. */
+const LATER = 1
 const BACK_OFF = { first: 5, most: 300 }
 
 export interface Prober {
@@ -30,7 +32,9 @@ export function openProber(onNews: () => void): Prober {
   async function begin(): Promise<void> {
     const path = await findProgram('prober')
     if (!needed || child) return
-    const started = start([process.execPath, '--max-semi-space-size=1', path], ['pipe', 'pipe', 'ignore'])
+    // A group of its own: df, which it runs, hangs on a stick that does, and must end with it.
+    const argv = [process.execPath, '--max-semi-space-size=1', path]
+    const started = start(argv, ['pipe', 'pipe', 'ignore'], undefined, { group: true })
     child = started
     started.stdin?.on('error', () => {}) // its end tells
     started.once('error', () => {})
@@ -39,15 +43,14 @@ export function openProber(onNews: () => void): Prober {
       if (child === started) child = undefined
       if (needed) again()
     })
-    if (started.stdout)
-      createInterface({ input: started.stdout }).on('line', line => {
-        clearTimeout(patience)
-        backOff = BACK_OFF.first
-        const next = JSON.parse(line) as Probe
-        const isNews = JSON.stringify(next) !== JSON.stringify(last)
-        last = next
-        if (isNews) onNews()
-      })
+    onLines(started.stdout, line => {
+      clearTimeout(patience)
+      backOff = BACK_OFF.first
+      const next = JSON.parse(line) as Probe
+      const isNews = JSON.stringify(next) !== JSON.stringify(last)
+      last = next
+      if (isNews) onNews()
+    })
     ask()
   }
 
@@ -68,7 +71,7 @@ export function openProber(onNews: () => void): Prober {
 
   /** Never asked to end: one of its libraries ignores that. */
   function end(): void {
-    child?.kill('SIGKILL')
+    if (child) endGroup(child)
   }
 
   const refresh = setInterval(ask, REFRESH * 1000)
@@ -78,8 +81,10 @@ export function openProber(onNews: () => void): Prober {
       if (now === needed) return
       needed = now
       clearTimeout(restart)
-      if (now) void begin().catch(again)
-      else end()
+      if (now) {
+        restart = setTimeout(() => void begin().catch(again), LATER * 1000)
+        restart.unref()
+      } else end()
     },
     ask,
     close() {

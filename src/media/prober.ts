@@ -3,8 +3,8 @@
  * node-disk-info (how large media are). It answers each line on standard input with a line of JSON, and sends one
  * unasked when a USB device comes or goes.
  */
-import { createInterface } from 'node:readline'
 import { getDiskInfo } from 'node-disk-info'
+import { onLines } from '../base/lines.ts'
 
 export interface Probe {
   /** as udev's database names them */
@@ -29,10 +29,9 @@ export async function serve(): Promise<void> {
     }))
     process.stdout.write(`${JSON.stringify({ devices, disks } satisfies Probe)}\n`)
   }
-  createInterface({ input: process.stdin })
-    .on('line', () => void tell())
-    // The library's own thread would keep an orderly exit waiting for ever.
-    .on('close', () => process.kill(process.pid, 'SIGKILL'))
+  onLines(process.stdin, () => void tell())
+  // The library's own thread would keep an orderly exit waiting for ever.
+  process.stdin.on('close', () => process.kill(process.pid, 'SIGKILL'))
   usb?.on('change', async () => {
     devices = await usbDevices(usb)
     await tell()

@@ -5,8 +5,8 @@
  */
 import { writeSync } from 'node:fs'
 import { type FileHandle, readlink, statfs } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
 import { asFailure, Failure } from '../base/failure.ts'
+import { onLines } from '../base/lines.ts'
 import { openRegular, readInto } from '../base/source.ts'
 import { watchMedium } from './watch.ts'
 import { type Answer, type Event, type Request, SLOT, SLOTS } from './wire.ts'
@@ -15,7 +15,7 @@ const SHARED = 3
 
 /**
  * @param root mount folder of the stick
- * @param watching false to read only
+ * @param watching false to read one file that was named, by whatever way
  */
 export function serve(root: string, watching: boolean): void {
   const say = (message: Answer | Event) => process.stdout.write(`${JSON.stringify(message)}\n`)
@@ -29,7 +29,7 @@ export function serve(root: string, watching: boolean): void {
         const { file, size } = await openRegular(request.path)
         // A folder on the way may have become a link since it was found.
         const real = await readlink(`/proc/self/fd/${file.fd}`)
-        if (real !== request.path) {
+        if (watching && real !== request.path) {
           await file.close()
           throw new Failure('not-a-package', `cannot open ${request.path}: it is reached through a link`)
         }
@@ -50,29 +50,32 @@ export function serve(root: string, watching: boolean): void {
         open.delete(request.handle)
         return {}
       case 'ping':
-        await statfs(root)
+        await statfs(root).catch(error => {
+          throw new Failure('media-gone', 'its filesystem has ended; take it out and put it back', { cause: error })
+        })
         return {}
     }
   }
 
-  createInterface({ input: process.stdin })
-    .on('line', async line => {
-      const request = JSON.parse(line) as Request
-      try {
-        say({ id: request.id, ...(await act(request)) })
-      } catch (error) {
-        const { code, message } = asFailure(error, 'read the stick')
-        say({ id: request.id, error: { code, message } })
-      }
-    })
-    // Nobody is left to read for; a stick that hangs would keep an orderly end waiting.
-    .on('close', () => process.kill(process.pid, 'SIGKILL'))
+  onLines(process.stdin, async line => {
+    const request = JSON.parse(line) as Request
+    try {
+      say({ id: request.id, ...(await act(request)) })
+    } catch (error) {
+      const { code, message } = asFailure(error, 'read the stick')
+      say({ id: request.id, error: { code, message } })
+    }
+  })
+  // Nobody is left to read for; a stick that hangs would keep an orderly end waiting.
+  process.stdin.on('close', () => process.kill(process.pid, 'SIGKILL'))
 
+  say({ event: 'started' })
   if (!watching) return
   watchMedium(root, {
     found: file => say({ event: 'found', file }),
     gone: path => say({ event: 'gone', path }),
     ready: beyond => say({ event: 'ready', beyond }),
     error: error => say({ event: 'error', message: error.message }),
+    unmounted: () => say({ event: 'unmounted' }),
   })
 }

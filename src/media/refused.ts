@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { listIfThere, readIfThere } from '../base/files.ts'
 import { safe } from '../base/text.ts'
-import type { Medium } from './media.ts'
+import type { Medium } from './medium.ts'
 
 const SENTENCES: { [code: string]: (filesystem: string, details: string) => string } = {
   'unsupported-filesystem': filesystem => `its filesystem is ${filesystem}; use FAT32, exFAT, NTFS or ext4`,

@@ -2,33 +2,39 @@
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { Failure } from '../base/failure.ts'
+import { onLines } from '../base/lines.ts'
 import { findProgram } from '../base/program.ts'
 import { start } from '../base/run.ts'
 import type { Source } from '../base/source.ts'
-import type { Found } from './watch.ts'
+import type { Found } from './scan.ts'
 import { type Answer, type Event, type Request, SLOT, SLOTS } from './wire.ts'
 
-/** Milliseconds between looks at whether the stick still answers, and how long it may take. */
-const PING = 2000
+/** Milliseconds between looks at whether the stick still answers, and how long it may take: six seconds in all until it is said. */
+const PING = 1000
 const PATIENCE = 4000
 
 export interface StickReader {
   /** @throws Failure `media-gone`, `media-error`, `not-a-package` */
   open(path: string): Promise<Source>
-  /** Let go of the stick at once, whatever it is doing; what is being read fails with `media-gone`. */
-  close(): Promise<void>
+  /**
+   * Let go of the stick at once, whatever it is doing.
+   * @param why what is being read fails with this; `media-gone` unless something else is said
+   */
+  close(why?: Failure): Promise<void>
 }
 
 export interface StickEvents {
   found(file: Found): void
   gone(path: string): void
-  /** the first look is complete */
+  /** a look is complete */
   ready(beyond: boolean): void
+  /** something on it cannot be read */
   error(message: string): void
   /** it has not answered for a while, or does again */
   answering(does: boolean): void
+  /** its filesystem is gone from under the folder */
+  unmounted(): void
   /** the child has ended, which nobody asked for */
   ended(): void
 }
@@ -36,81 +42,108 @@ export interface StickEvents {
 type Ask = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never
 type Told = Extract<Answer, { handle?: number }>
 
+interface Waiting {
+  /** ms; when the child was asked */
+  since: number
+  resolve: (told: Told) => void
+  reject: (error: Failure) => void
+}
+
 /**
- * @param root mount folder
+ * @param root mount folder, or the folder of one file
  * @param folder private and on a tmpfs, for the file that bytes are handed over in
- * @param on without it the stick is read only, not watched
+ * @param on what is done about events
+ * @param watching false to read one file, also by a way with links in it
  */
-export async function openStick(root: string, folder: string, on?: StickEvents): Promise<StickReader> {
+export async function openStick(
+  root: string,
+  folder: string,
+  on: Partial<StickEvents>,
+  watching: boolean,
+): Promise<StickReader> {
+  const program = await findProgram('reader')
   const shared = await nameless(folder)
-  const argv = [process.execPath, ...READER_LIMITS, await findProgram('reader'), root, ...(on ? ['watch'] : [])]
+  const argv = [process.execPath, ...READER_LIMITS, program, root, ...(watching ? ['watch'] : [])]
   const child = start(argv, ['pipe', 'pipe', 'inherit', shared.fd])
-  const pending = new Map<number, { resolve: (told: Told) => void; reject: (error: Failure) => void }>()
+  const pending = new Map<number, Waiting>()
   const slots = makeSlots(SLOTS)
   let ids = 0
-  let closed = false
+  /** ms; a processor that is slow to start a program is no fault of the stick */
+  let started: number | undefined
+  let closed: Failure | undefined
+  let answering = true
 
   function ask(request: Ask): Promise<Told> {
-    if (closed) return Promise.reject(gone(root))
+    if (closed) return Promise.reject(closed)
     const id = ++ids
     return new Promise<Told>((resolve, reject) => {
-      pending.set(id, { resolve, reject })
+      pending.set(id, { since: performance.now(), resolve, reject })
       child.stdin?.write(`${JSON.stringify({ id, ...request })}\n`)
     })
   }
 
   function hear(message: Answer | Event): void {
     if ('event' in message) {
-      if (closed || !on) return
-      if (message.event === 'found') on.found(message.file)
-      else if (message.event === 'gone') on.gone(message.path)
-      else if (message.event === 'ready') on.ready(message.beyond)
-      else on.error(message.message)
+      hearEvent(message)
       return
     }
     const waiting = pending.get(message.id)
     pending.delete(message.id)
     if ('error' in message) waiting?.reject(new Failure(message.error.code, message.error.message))
     else waiting?.resolve(message)
+    if (answering || oldest() > PATIENCE) return
+    answering = true
+    on.answering?.(true)
   }
 
-  function end(): void {
-    closed = true
-    clearInterval(pinging)
-    for (const { reject } of pending.values()) reject(gone(root))
+  function hearEvent(message: Event): void {
+    if (closed) return
+    if (message.event === 'started') started = performance.now()
+    else if (message.event === 'found') on.found?.(message.file)
+    else if (message.event === 'gone') on.gone?.(message.path)
+    else if (message.event === 'ready') on.ready?.(message.beyond)
+    else if (message.event === 'error') on.error?.(message.message)
+    else on.unmounted?.()
+  }
+
+  /** Milliseconds that the request which has waited longest has waited for the stick. */
+  function oldest(): number {
+    if (started === undefined) return 0
+    const [first] = pending.values() // in the order in which they were asked
+    return first ? performance.now() - Math.max(started, first.since) : 0
+  }
+
+  let pinged = false
+  const watch = setInterval(() => {
+    if (answering && oldest() > PATIENCE) {
+      answering = false
+      on.answering?.(false)
+    }
+    if (pinged) return
+    pinged = true
+    ask({ do: 'ping' })
+      .catch((error: Failure) => closed || on.error?.(error.message))
+      .finally(() => {
+        pinged = false
+      })
+  }, PING)
+
+  function end(why: Failure): void {
+    closed = why
+    clearInterval(watch)
+    for (const { reject } of pending.values()) reject(why)
     pending.clear()
   }
 
   child.stdin?.on('error', () => {}) // its end tells
   child.once('error', () => {}) // likewise
   child.once('close', () => {
-    const unasked = !closed
-    end()
-    if (unasked) on?.ended()
+    if (closed) return
+    end(gone(root))
+    void shared.close()
+    on.ended?.()
   })
-  if (child.stdout)
-    createInterface({ input: child.stdout }).on('line', line => hear(JSON.parse(line) as Answer | Event))
-
-  let asked: number | undefined
-  let answering = true
-  const pinging = setInterval(() => {
-    if (asked !== undefined && answering && performance.now() - asked > PATIENCE) {
-      answering = false
-      on?.answering(false)
-    }
-    if (asked !== undefined) return
-    asked = performance.now()
-    ask({ do: 'ping' }).then(
-      () => {
-        asked = undefined
-        if (!answering) on?.answering(true)
-        answering = true
-      },
-      () => {
-        asked = undefined
-      },
-    )
-  }, PING)
+  onLines(child.stdout, line => hear(JSON.parse(line) as Answer | Event))
 
   async function readPiece(handle: number, position: number, bytes: Buffer): Promise<number> {
     const slot = await slots.take()
@@ -119,6 +152,9 @@ export async function openStick(root: string, folder: string, on?: StickEvents):
       const filled = told.bytes ?? 0
       for (let at = 0; at < filled; ) at += (await shared.read(bytes, at, filled - at, slot * SLOT + at)).bytesRead
       return filled
+    } catch (error) {
+      // The stick went between the child's answer and the taking over of the bytes.
+      throw closed ?? error
     } finally {
       slots.give(slot)
     }
@@ -129,8 +165,8 @@ export async function openStick(root: string, folder: string, on?: StickEvents):
       const { handle = 0, size = 0 } = await ask({ do: 'open', path })
       return {
         size,
-        async read(position, length) {
-          const bytes = Buffer.allocUnsafeSlow(length)
+        async read(position, length, into) {
+          const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
           let filled = 0
           while (filled < length) {
             const piece = bytes.subarray(filled, Math.min(length, filled + SLOT))
@@ -146,9 +182,13 @@ export async function openStick(root: string, folder: string, on?: StickEvents):
         },
       }
     },
-    async close() {
-      end()
+    async close(why = gone(root)) {
+      if (closed) return
+      end(why)
+      // It may hang in the kernel and be gone only when the stick is: nothing here waits for it.
       child.kill('SIGKILL')
+      child.unref()
+      for (const stream of [child.stdin, child.stdout]) stream?.destroy()
       await shared.close()
     },
   }

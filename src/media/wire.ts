@@ -1,5 +1,5 @@
 /** What the service and the child process that reads a stick say to each other: JSON lines, and bytes in a shared file. */
-import type { Found } from './watch.ts'
+import type { Found } from './scan.ts'
 
 /** Bytes of a place in the shared file, and how many there are: one is read while others are used. */
 export const SLOT = 1024 * 1024
@@ -16,7 +16,10 @@ export type Answer =
   | { id: number; handle?: number; size?: number; bytes?: number }
   | { id: number; error: { code: string; message: string } }
 export type Event =
+  /** the program runs: from here on it is the stick that lets one wait */
+  | { event: 'started' }
   | { event: 'found'; file: Found }
   | { event: 'gone'; path: string }
   | { event: 'ready'; beyond: boolean }
   | { event: 'error'; message: string }
+  | { event: 'unmounted' }

@@ -41,8 +41,8 @@ function checkHeader(member: Member, block: Buffer): void {
 }
 
 /**
- * Members of at most LIMITS.memory bytes, in archive order; those that lie side by side share reads of up to 1 MiB, and
- * the next read is under way while these are used.
+ * Members of at most LIMITS.memory bytes, in archive order; up to 1 MiB of them are read at once, those that lie side by
+ * side in one piece, and the next are being read while these are used.
  * @throws as readMember
  */
 export async function* readMembers(
@@ -52,47 +52,87 @@ export async function* readMembers(
   for await (const batch of readBatches(source, members)) yield* batch
 }
 
-async function* readBatches(source: Source, members: readonly Member[]) {
-  const groups = neighbours(members)
-  let next = groups.next()
-  let reading = next.done ? undefined : readGroup(source, next.value)
-  while (!next.done && reading) {
-    const group = next.value
-    const place = await reading
-    next = groups.next()
-    reading = next.done ? undefined : readGroup(source, next.value)
-    reading?.catch(() => {}) // awaited above, unless the caller stops before
-    const start = group[0]?.header ?? 0
-    yield group.map(member => {
-      const at = member.header - start
-      return { member, bytes: check(member, place.subarray(at, at + room(member))) }
+/** @param buffer makes the place for a batch; where it gives the same place again, a batch must not be kept */
+async function* readBatches(
+  source: Source,
+  members: readonly Member[],
+  buffer: (length: number) => Buffer = Buffer.allocUnsafeSlow,
+) {
+  for await (const { group, parts } of readAhead(source, batches(members), buffer))
+    yield group.map(({ member, part, at }) => {
+      const place = parts[part]?.subarray(at, at + room(member)) ?? Buffer.alloc(0)
+      return { member, bytes: check(member, place) }
     })
+}
+
+/** What is read at once: parts of the archive, which need not lie side by side, and what they are for. */
+interface Reading<T> {
+  parts: { at: number; length: number }[]
+  length: number
+  group: T
+}
+
+/** Read while what was read before is used. */
+async function* readAhead<T>(
+  source: Source,
+  readings: Iterator<Reading<T>>,
+  buffer: (length: number) => Buffer,
+): AsyncGenerator<{ group: T; parts: Buffer[] }> {
+  const start = () => {
+    const next = readings.next()
+    if (next.done) return undefined
+    const place = buffer(next.value.length)
+    let filled = 0
+    const reading = next.value.parts.map(({ at, length }) => {
+      filled += length
+      return readExactly(source, at, length, place.subarray(filled - length, filled))
+    })
+    const parts = Promise.all(reading)
+    parts.catch(() => {}) // awaited below, unless the caller stops before
+    return { group: next.value.group, parts }
+  }
+  for (let current = start(); current; ) {
+    const { group } = current
+    const parts = await current.parts
+    current = start()
+    yield { group, parts }
   }
 }
 
-async function readGroup(source: Source, group: readonly Member[]): Promise<Buffer> {
-  const start = group[0]?.header ?? 0
-  const last = group.at(-1)
-  return readExactly(source, start, last ? last.header + room(last) - start : 0)
+/** Two places of READ bytes in turn: one is read into while the other is used. */
+function twoBuffers(): (length: number) => Buffer {
+  const buffers: [Buffer, Buffer] = [Buffer.allocUnsafeSlow(READ), Buffer.allocUnsafeSlow(READ)]
+  return () => {
+    buffers.reverse()
+    return buffers[0]
+  }
 }
 
-/** Runs of members that follow each other without a gap, as long as they fit into one read. */
-function* neighbours(members: readonly Member[]): Generator<Member[]> {
-  let run: Member[] = []
-  let start = 0
-  let end = 0
+/**
+ * As many members as make 1 MiB, wherever they lie: a package that only updates is read here and there, and one small
+ * read after another would take its time.
+ */
+function* batches(members: readonly Member[]): Generator<Reading<{ member: Member; part: number; at: number }[]>> {
+  const empty = (): Reading<{ member: Member; part: number; at: number }[]> => ({ parts: [], length: 0, group: [] })
+  let batch = empty()
   for (const member of members) {
     if (member.size > LIMITS.memory)
       throw new Failure('internal', `cannot hold ${member.path} in memory: it has ${member.size} bytes`)
-    if (run.length > 0 && (member.header !== end || member.header + room(member) - start > READ)) {
-      yield run
-      run = []
+    const length = room(member)
+    if (batch.length > 0 && batch.length + length > READ) {
+      yield batch
+      batch = empty()
     }
-    if (run.length === 0) start = member.header
-    run.push(member)
-    end = member.header + room(member)
+    let last = batch.parts.at(-1)
+    if (!last || last.at + last.length !== member.header) {
+      last = { at: member.header, length: 0 }
+      batch.parts.push(last)
+    }
+    batch.group.push({ member, part: batch.parts.length - 1, at: last.length })
+    last.length += length
+    batch.length += length
   }
-  if (run.length > 0) yield run
+  if (batch.length > 0) yield batch
 }
 
 /**
@@ -100,15 +140,21 @@ function* neighbours(members: readonly Member[]): Generator<Member[]> {
  * match. Not flushed: the caller syncs the file system once.
  * @throws Failure as readMember; the system error when `path` cannot be written
  */
-export async function copyMember(source: Source, member: Member, path: string, onBytes?: OnBytes): Promise<void> {
-  if (member.size <= LIMITS.memory) {
+export async function copyMember(
+  source: Source,
+  member: Member,
+  path: string,
+  onBytes?: OnBytes,
+  buffer = twoBuffers(),
+): Promise<void> {
+  if (!isLarge(member)) {
     await writeNew(path, await readMember(source, member))
     onBytes?.(room(member))
     return
   }
   const file = await open(path, 'wx', 0o600)
   try {
-    await stream(source, member, onBytes, bytes => writeAll(file, bytes))
+    await stream(source, member, buffer, onBytes, bytes => writeAll(file, bytes))
     await file.close()
   } catch (error) {
     await file.close().catch(() => {})
@@ -127,21 +173,25 @@ export async function copyMembers(
   pathOf: (member: Member) => string,
   onBytes?: OnBytes,
 ): Promise<void> {
+  const buffer = twoBuffers()
   for (const { large, run } of bySize(members)) {
-    if (large) for (const member of run) await copyMember(source, member, pathOf(member), onBytes)
+    if (large) for (const member of run) await copyMember(source, member, pathOf(member), onBytes, buffer)
     else
-      for await (const batch of readBatches(source, run)) {
+      for await (const batch of readBatches(source, run, buffer)) {
         await settle(batch.map(({ member, bytes }) => writeNew(pathOf(member), bytes)))
         onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
       }
   }
 }
 
-/** The same members in the same order, in runs of those that may be held in memory and those that may not. */
+/** Is it read piece by piece, since it does not fit into one read? */
+const isLarge = (member: Member) => room(member) > READ
+
+/** The same members in the same order, in runs of those that share reads and those that need several each. */
 function* bySize(members: readonly Member[]): Generator<{ large: boolean; run: Member[] }> {
   let current: { large: boolean; run: Member[] } | undefined
   for (const member of members) {
-    const large = member.size > LIMITS.memory
+    const large = isLarge(member)
     if (current?.large !== large) {
       if (current) yield current
       current = { large, run: [] }
@@ -174,14 +224,14 @@ async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
 async function stream(
   source: Source,
   member: Member,
+  buffer: (length: number) => Buffer,
   onBytes: OnBytes | undefined,
   use: (bytes: Buffer) => Promise<void> | void,
 ): Promise<void> {
   const hash = createHash('sha256')
-  const end = member.header + room(member)
   let left = member.size
-  for (let at = member.header; at < end; at += READ) {
-    let piece = await readExactly(source, at, Math.min(READ, end - at))
+  for await (const { group: at, parts } of readAhead(source, pieces(member), buffer)) {
+    let [piece = Buffer.alloc(0)] = parts
     onBytes?.(piece.length)
     if (at === member.header) {
       checkHeader(member, piece)
@@ -196,16 +246,25 @@ async function stream(
   if (hash.digest('hex') !== member.sha256) throw tampered(member, WRONG_HASH)
 }
 
+function* pieces(member: Member) {
+  const end = member.header + room(member)
+  for (let at = member.header; at < end; at += READ) {
+    const length = Math.min(READ, end - at)
+    yield { parts: [{ at, length }], length, group: at }
+  }
+}
+
 /**
  * Check everything after the index: every member, the end marker, and that nothing follows it.
  * @param members from `readIndex`
  * @throws Failure as readMember
  */
 export async function verifyWhole(source: Source, members: readonly Member[], onBytes?: OnBytes): Promise<void> {
+  const buffer = twoBuffers()
   for (const { large, run } of bySize(members)) {
-    if (large) for (const member of run) await stream(source, member, onBytes, () => {})
+    if (large) for (const member of run) await stream(source, member, buffer, onBytes, () => {})
     else
-      for await (const batch of readBatches(source, run))
+      for await (const batch of readBatches(source, run, buffer))
         onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
   }
   const size = archiveSize(members)

@@ -6,8 +6,8 @@ import type { Source } from '../base/source.ts'
  * Exactly `length` bytes.
  * @throws Failure `truncated` when there are fewer
  */
-export async function readExactly(source: Source, position: number, length: number): Promise<Buffer> {
-  const bytes = position + length > source.size ? undefined : await source.read(position, length)
+export async function readExactly(source: Source, position: number, length: number, into?: Buffer): Promise<Buffer> {
+  const bytes = position + length > source.size ? undefined : await source.read(position, length, into)
   if (bytes?.length !== length) throw truncated()
   return bytes
 }
@@ -15,5 +15,5 @@ export async function readExactly(source: Source, position: number, length: numb
 export const truncated = () =>
   new Failure(
     'truncated',
-    'cannot accept the package: the file ends too early; copy it again and eject the stick properly',
+    'cannot accept the package: the file ends too early; wait if it is still being copied, else copy it again and eject the stick properly',
   )

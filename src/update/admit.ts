@@ -79,14 +79,13 @@ export async function admit(
     objects.map(member => member.path),
   )
   const needed = objects.filter(member => missing.has(member.path))
-  // A commit that is here but lacks something is mended by what it lacks.
-  const isHoled = needed.length > 0 && (await hasCommit(engine.repo, manifest.commit))
   const objectBytes = objects.length > 0 ? total(needed) : Number.POSITIVE_INFINITY
-  const delta = isHoled ? undefined : await usableDelta(manifest, members, objectBytes, engine)
+  const delta = await usableDelta(manifest, members, objectBytes, engine)
   if (objects.length === 0 && !delta)
     return refuse(
       'needs-base',
       `it only updates from ${bases(manifest)}, which this device does not have. Use a full package`,
+      { bases: bases(manifest) },
     )
   const wanted = delta ? [delta] : needed
 
@@ -98,6 +97,7 @@ export async function admit(
     way: delta ? 'delta' : 'objects',
     members: wanted.length,
     bytesToRead: total(wanted),
+    bytesToWrite: total(wanted) + imported,
     spaceOnSysroot: wanted.reduce((sum, m) => sum + onDisk(m.size), 0) + imported + CHECKOUT_SLACK,
     spaceOnBoot,
   }
@@ -147,7 +147,13 @@ async function bootSpace(
 
 async function lackOfSpace(plan: Plan, imported: number, engine: Engine, folder: string): Promise<Refused | undefined> {
   const say = (what: string, need: number, have: number) =>
-    refuse('no-space', `it needs ${bytes(need)} on ${what}, ${bytes(have)} are free. Remove something, then try again`)
+    refuse(
+      'no-space',
+      `it needs ${bytes(need)} on ${what}, ${bytes(have)} are free. Remove something, then try again`,
+      {
+        ...{ where: what, need, free: have },
+      },
+    )
   const sysroot = Math.max(0, (await freeBytes(engine.repo)) - (await reservedBytes(engine.repo)))
   const shared = (await stat(engine.repo)).dev === (await stat(folder)).dev
   const onSysroot = shared ? plan.spaceOnSysroot : imported + CHECKOUT_SLACK

@@ -1,6 +1,6 @@
 /** What a technician reads about the job: what is going on, whether the stick may go, and what to do next. */
 import type { JobInfo, Stick } from './snapshot.ts'
-import { isCancellable, type State, shown } from './state.ts'
+import { type Cause, isCancellable, type State, shown } from './state.ts'
 
 type Active = Exclude<State, { at: 'idle' }>
 
@@ -9,6 +9,15 @@ export function stickOf(state: Active): Stick {
   if (state.job.kind !== 'install') return 'none'
   if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage' ? 'keep' : 'remove'
   return 'remove'
+}
+
+/** Does the job wait for a stick that is in, but does not answer? */
+const waitsForStick = (state: Active, isSilent: boolean) =>
+  isSilent && state.at === 'installing' && !state.paused && stickOf(state) === 'keep'
+
+const SILENT: Cause = {
+  code: 'not-answering',
+  text: 'The stick is not answering. Wait, or take it out and put it back, or another with the same package; the installation continues by itself.',
 }
 
 export function sentence(state: Active): string {
@@ -47,13 +56,21 @@ export function sentence(state: Active): string {
   }
 }
 
-export function describeJob(state: Active, progress: JobInfo['progress'], rebootIn: number | undefined): JobInfo {
+/** @param isSilent the stick with the package does not answer */
+export function describeJob(
+  state: Active,
+  progress: JobInfo['progress'],
+  rebootIn: number | undefined,
+  isSilent: boolean,
+): JobInfo {
   const { job } = state
-  const cause = 'cause' in state ? state.cause : state.at === 'installing' ? state.paused : undefined
+  const waiting = waitsForStick(state, isSilent) ? SILENT : undefined
+  const cause = 'cause' in state ? state.cause : state.at === 'installing' ? (state.paused ?? waiting) : undefined
   return {
     kind: job.kind,
     id: job.id,
     state: shown(state),
+    phase: state.at,
     from: { version: job.from.version, commit: job.from.commit },
     to: { version: job.to.version, commit: job.to.commit },
     startedAt: job.startedAt,
@@ -61,8 +78,9 @@ export function describeJob(state: Active, progress: JobInfo['progress'], reboot
     ...(progress && shown(state) === 'running' ? { progress } : {}),
     cancellable: isCancellable(state),
     stick: stickOf(state),
-    text: sentence(state),
+    text: waiting?.text ?? sentence(state),
     ...(cause ? { code: cause.code } : {}),
+    ...(cause?.facts ? { facts: cause.facts } : {}),
     ...(rebootIn === undefined ? {} : { rebootIn }),
     counters:
       job.kind === 'install' ? job.counters : { bytesRead: 0, membersRead: 0, membersSkipped: 0, bytesWritten: 0 },

@@ -1,6 +1,7 @@
 /** What the device is: its deployments as ostree says, joined with what the history and the journal remember of them. */
 import { readFile } from 'node:fs/promises'
-import { Failure } from '../base/failure.ts'
+import { type Facts, Failure } from '../base/failure.ts'
+import { isThere } from '../base/files.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { commitInfo } from '../ostree/show.ts'
@@ -26,6 +27,8 @@ const timestamps = new Map<string, string>()
  * @throws Failure `not-booted` when the running system is no deployment
  */
 export async function readDevice(engine: Engine, remembered: string): Promise<DeviceState> {
+  // Where nothing was ever deployed ostree would only say that it finds no repo.
+  if (!(await isThere('/run/ostree-booted'))) throw notBooted()
   const list = await Promise.all(
     (await deployments(engine)).map(async deployment => {
       const known = timestamps.get(deployment.commit) ?? (await commitInfo(engine.repo, deployment.commit)).timestamp
@@ -34,17 +37,16 @@ export async function readDevice(engine: Engine, remembered: string): Promise<De
     }),
   )
   const booted = list.find(deployment => deployment.booted)
-  if (!booted)
-    throw new Failure(
-      'not-booted',
-      'cannot work here: the running system is no OSTree deployment. See: superblock doctor',
-    )
+  if (!booted) throw notBooted()
   const newest = [remembered, ...list.map(deployment => deployment.timestamp)].reduce((a, b) =>
     Date.parse(b) > (Date.parse(a) || 0) ? b : a,
   )
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
   return { deployments: list, booted, newest, bootId }
 }
+
+const notBooted = () =>
+  new Failure('not-booted', 'cannot work here: the running system is no OSTree deployment. See: superblock doctor')
 
 export function machineOf({ deployments: [next], booted, bootId }: DeviceState): Machine {
   return { bootId, booted, next: next ?? booted }
@@ -69,6 +71,18 @@ export const nameOf = ({ commit, serial, version }: Deployment): DeploymentName 
 /** What a rollback without a named target returns to: ostree's own rollback deployment, else the first that is not running. */
 export function rollbackTarget<T extends Deployment>(list: readonly T[]): T | undefined {
   return list.find(d => d.rollback) ?? list.find(d => !d.booted && !d.pending)
+}
+
+/** Why a release was left; a reason that the device found itself has its code and values in the history. */
+function leaving(
+  commit: string,
+  reason: string | undefined,
+  history: readonly HistoryEntry[],
+): Pick<DeploymentInfo, 'leftBecause' | 'leftCode' | 'leftFacts'> {
+  if (reason === undefined) return {}
+  const entry = history.findLast(one => one.event === 'fell-back' && one.commit === commit && one.text === reason)
+  if (!entry) return { leftBecause: reason }
+  return { leftBecause: reason, leftCode: String(entry.code), leftFacts: (entry.facts ?? {}) as Facts }
 }
 
 /** Deployments as a person is shown them. */
@@ -97,7 +111,7 @@ export function describeDeployments(
       timestamp: d.timestamp,
       ...(installedAt ? { installedAt } : {}),
       ...(lastGood ? { lastGood } : {}),
-      ...(left[d.commit] === undefined ? {} : { leftBecause: left[d.commit] }),
+      ...leaving(d.commit, left[d.commit], history),
     }
   })
 }

@@ -68,8 +68,28 @@ export interface JobRoom {
   stop(): Promise<void>
 }
 
+const causeOf = ({ code, message, facts }: Failure): Cause => ({ code, text: message, facts })
+
+/** Milliseconds that somebody who asks for an installation waits for a look at the package. */
+const LOOK = 10_000
+
+/** @throws Failure `not-answering` */
+function promptly<T>(look: Promise<T>): Promise<T> {
+  const late = new AbortController()
+  const text =
+    'cannot install: the stick with the package is not answering; take it out and put it back, or try another'
+  const timer = setTimeout(() => late.abort(new Failure('not-answering', text)), LOOK)
+  return unlessAborted(look, late.signal).finally(() => clearTimeout(timer))
+}
+
 /** Codes that mean: the stick is the trouble, another one or the same again may do. */
-const MEDIA = ['media-gone', 'media-error']
+const MEDIA = ['media-gone', 'media-error', 'not-answering']
+
+const REMOVED = 'The stick was removed'
+const waiting = (code: string, why: string): Cause => ({
+  code,
+  text: `${why}. Put the stick back, or another with the same package; the installation continues by itself.`,
+})
 
 export function openJobRoom(around: Surroundings): JobRoom {
   const { config, engine, journal, history, log, onChange } = around
@@ -194,11 +214,10 @@ export function openJobRoom(around: Surroundings): JobRoom {
     }
     if (MEDIA.includes(failure.code)) {
       worn = around.offers().at(job.path)
-      const why = failure.code === 'media-gone' ? 'The stick was removed' : failure.message
-      const text = `${why}. Put the stick back, or another with the same package; the installation continues by itself.`
-      return { at: 'installing', job, step: 'admit', paused: { code: failure.code, text } }
+      const paused = waiting(failure.code, failure.code === 'media-gone' ? REMOVED : failure.message)
+      return { at: 'installing', job, step: 'admit', paused }
     }
-    return { at: 'undoing', job, step, cause: { code: failure.code, text: failure.message } }
+    return { at: 'undoing', job, step, cause: causeOf(failure) }
   }
 
   async function settled(job: InstallJob): Promise<State> {
@@ -238,9 +257,9 @@ export function openJobRoom(around: Surroundings): JobRoom {
     try {
       await setDefault(engine, job.to)
     } catch (error) {
-      const { code, message } = asFailure(error, 'roll back')
-      await recordOnce('failed', job, { version: job.to.version, code, text: message })
-      return { at: 'failed', job, cause: { code, text: message } }
+      const cause = causeOf(asFailure(error, 'roll back'))
+      await recordOnce('failed', job, { version: job.to.version, ...cause })
+      return { at: 'failed', job, cause }
     }
     const { booted, bootId } = await around.device()
     await clearTrial(engine.sysroot)
@@ -274,7 +293,8 @@ export function openJobRoom(around: Surroundings): JobRoom {
     if (health.verdict === 'bad') {
       const failing = health.checks.find(check => !check.ok)
       const text = `version ${job.to.version} failed the health check ${safe(failing?.name ?? '', 60)}`
-      const cause = { code: 'unhealthy', text }
+      const facts = { version: job.to.version, check: failing?.name ?? '' }
+      const cause = { code: 'unhealthy', text, facts }
       if (job.kind === 'install') return { at: 'falling-back', job, cause }
       await recordOnce('unhealthy', job, { commit: job.to.commit, version: job.to.version })
       return { at: 'failed', job, cause }
@@ -308,7 +328,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
       return {
         at: 'failed',
         job,
-        cause: { code: cause.code, text: `${cause.text}, and going back failed: ${message}` },
+        cause: { ...cause, text: `${cause.text}, and going back failed: ${message}` },
       }
     }
     await clearTrial(engine.sysroot)
@@ -349,7 +369,9 @@ export function openJobRoom(around: Surroundings): JobRoom {
     const offer = await requested(request)
     const allowed = offer.verdict.fits || (offer.verdict.code === 'older' && request.allowDowngrade)
     if (!offer.verdict.fits && !allowed)
-      throw new Failure(offer.verdict.code, `cannot install ${safe(offer.path)}: ${offer.verdict.why}`)
+      throw new Failure(offer.verdict.code, `cannot install ${safe(offer.path)}: ${offer.verdict.why}`, {
+        facts: offer.verdict.facts,
+      })
     const { booted } = await around.device()
     refuseIfBusy()
     const job: InstallJob = {
@@ -372,8 +394,8 @@ export function openJobRoom(around: Surroundings): JobRoom {
   }
 
   async function requested({ id, path }: InstallRequest): Promise<Offer> {
-    if (id !== undefined) return around.offers().findNow(id)
-    if (path !== undefined) return around.examine(path)
+    if (id !== undefined) return promptly(around.offers().findNow(id))
+    if (path !== undefined) return promptly(around.examine(path))
     throw new Failure('bad-request', 'cannot install: name a package by its id or its path')
   }
 
@@ -420,7 +442,12 @@ export function openJobRoom(around: Surroundings): JobRoom {
       .offers()
       .copies(now.job.offer)
       .find(offer => offer !== worn && (offer.verdict.fits || now.job.allowDowngrade))
-    if (!copy) return
+    if (!copy) {
+      // What could not be read was a stick on its way out.
+      if (now.job.medium !== '' && now.paused.code !== 'media-gone' && !around.offers().at(now.job.path))
+        void enter({ ...now, paused: waiting('media-gone', REMOVED) })
+      return
+    }
     retried = false
     const job = { ...now.job, path: copy.path, medium: copy.medium }
     void enter({ at: 'installing', job, step: 'admit' }).then(advance)

@@ -165,7 +165,7 @@ const idOf = (offer: Offer) => offer.id ?? createHash('sha256').update(offer.pat
 /** What the reader threw, as the verdict on the file. */
 export function refusalOf(error: unknown): Extract<Verdict, { fits: false }> {
   const failure = asFailure(error, 'read it')
-  return isRefusalCode(failure.code) ? refuse(failure.code, failure.message) : refuse('unreadable', failure.message)
+  return refuse(isRefusalCode(failure.code) ? failure.code : 'unreadable', failure.message, failure.facts)
 }
 
 function told(offer: Offer, preselected: boolean): OfferInfo {

@@ -1,4 +1,5 @@
 /** One value that says everything about the device that a person is shown. The service makes it, clients only read it. */
+import type { Facts } from '../base/failure.ts'
 import type { Verdict } from '../trust.ts'
 
 export interface SignerInfo {
@@ -24,8 +25,10 @@ export interface DeploymentInfo {
   installedAt?: string
   /** RFC 3339: when its health was last found good */
   lastGood?: string
-  /** why an operator or a health check left it */
+  /** why an operator or a health check left it; where it was the device itself, the code and values of that sentence */
   leftBecause?: string
+  leftCode?: string
+  leftFacts?: Facts
 }
 
 export interface MediumInfo {
@@ -77,6 +80,7 @@ export interface Plan {
   way: 'objects' | 'delta'
   members: number
   bytesToRead: number
+  bytesToWrite: number
   spaceOnSysroot: number
   spaceOnBoot: number
 }
@@ -106,10 +110,25 @@ export interface ReleaseName {
   commit: string
 }
 
+export type Phase =
+  | 'installing'
+  | 'rolling-back'
+  | 'undoing'
+  | 'reboot'
+  | 'trying'
+  | 'falling-back'
+  | 'returning'
+  | 'done'
+  | 'fell-back'
+  | 'failed'
+  | 'cancelled'
+
 export interface JobInfo {
   kind: 'install' | 'rollback'
   id: string
   state: 'running' | 'paused' | 'reboot' | 'trying' | 'done' | 'fell-back' | 'failed' | 'cancelled'
+  /** what exactly goes on: the state as docs/states.md names it */
+  phase: Phase
   from: ReleaseName
   to: ReleaseName
   startedAt: string
@@ -122,8 +141,9 @@ export interface JobInfo {
   stick: Stick
   /** what is going on, what to do next: a sentence for the technician */
   text: string
-  /** present when failed, paused or fallen back */
+  /** present when failed, paused or fallen back; with the values that `text` names */
   code?: string
+  facts?: Facts
   /** seconds to an automatic reboot */
   rebootIn?: number
   counters: Counters

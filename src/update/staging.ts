@@ -1,7 +1,7 @@
 /** The private copy of what an installation lacks: an archive repo on the device's own disk that outlives stick and power cut. */
 import { createHash } from 'node:crypto'
-import { constants, createReadStream } from 'node:fs'
-import { lstat, mkdir, stat, unlink, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { lstat, mkdir, open, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
 import { run } from '../base/run.ts'
@@ -42,6 +42,8 @@ export function stagingOf(folder: string, id: string): Staging {
       await removeForeign(root(folder))
       await removeForeign(own)
       const whole = new Set<string>()
+      if (!(await isThere(repo))) return whole
+      const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
       for (const member of members) {
         const path = pathOf(member)
         const size = await stat(path).then(
@@ -50,7 +52,7 @@ export function stagingOf(folder: string, id: string): Staging {
         )
         if (size === undefined) continue
         onBytes(size)
-        if (size === member.size && (await hashOf(path)) === member.sha256) whole.add(member.path)
+        if (size === member.size && (await hashOf(path, buffer)) === member.sha256) whole.add(member.path)
         else await unlink(path)
       }
       return whole
@@ -68,7 +70,8 @@ export function stagingOf(folder: string, id: string): Staging {
       await copyMembers(source, unread, pathOf, onBytes)
       await run(['sync', '--file-system', own])
     },
-    drop: () => removeTree(own),
+    // Node takes ten times as long as rm for ten thousand files.
+    drop: async () => void (await run(['rm', '-rf', '--', own])),
   }
 }
 
@@ -86,8 +89,17 @@ async function removeForeign(path: string): Promise<void> {
     await removeTree(path)
 }
 
-async function hashOf(path: string): Promise<string> {
+/** @param buffer used for reading: a new one for each read would fill the memory */
+async function hashOf(path: string, buffer: Buffer): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer)
-  return hash.digest('hex')
+  const file = await open(path)
+  try {
+    for (;;) {
+      const { bytesRead } = await file.read(buffer)
+      if (bytesRead === 0) return hash.digest('hex')
+      hash.update(buffer.subarray(0, bytesRead))
+    }
+  } finally {
+    await file.close()
+  }
 }

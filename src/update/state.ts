@@ -1,4 +1,5 @@
 /** The job's states, each carrying what it needs, and what is true of them when the service starts again. */
+import type { Facts } from '../base/failure.ts'
 import type { Counters, JobInfo, ReleaseName, StepName } from './snapshot.ts'
 
 export const STEPS: readonly StepName[] = ['admit', 'stage', 'import', 'arm', 'deploy', 'settle']
@@ -39,10 +40,11 @@ export interface RollbackJob {
 
 export type Job = InstallJob | RollbackJob
 
-/** Why a job stands or ended: the code and the sentence that a technician reads. */
+/** Why a job stands or ended: the code and the sentence that a technician reads, and the values that it names. */
 export interface Cause {
   code: string
   text: string
+  facts?: Facts | undefined
 }
 
 export type State =
@@ -107,7 +109,7 @@ export function reconcile(state: State, machine: Machine): State {
       if (!isTarget(job, machine.booted)) return { at: 'fell-back', job, cause }
       if (state.bootId === machine.bootId) return state
       // Its default was set back, and yet it came up again: rebooting once more would go round for ever.
-      return { at: 'failed', job, cause: { code: cause.code, text: `${cause.text}. Going back did not work either` } }
+      return { at: 'failed', job, cause: { ...cause, text: `${cause.text}. Going back did not work either` } }
     }
     default:
       return state
@@ -117,7 +119,8 @@ export function reconcile(state: State, machine: Machine): State {
 const OVERRULED: Cause = { code: 'overruled', text: 'somebody else chose another deployment for the next start' }
 
 function notStarted(job: Job): State {
-  const cause = { code: 'boot-failed', text: `version ${job.to.version} did not start` }
+  const facts = { version: job.to.version }
+  const cause = { code: 'boot-failed', text: `version ${job.to.version} did not start`, facts }
   return job.kind === 'install' ? { at: 'falling-back', job, cause } : { at: 'failed', job, cause }
 }
 

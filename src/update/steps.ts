@@ -51,7 +51,7 @@ async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
   if (!source) throw new Failure('media-gone', `cannot read ${job.path}: the stick was removed`)
   shop.meter.begin('admit', 0)
   const admitted = await admit(source, await shop.judges(), shop.engine, shop.folder, { signers: [] })
-  if ('fits' in admitted) throw new Failure(admitted.code, admitted.why)
+  if ('fits' in admitted) throw new Failure(admitted.code, admitted.why, { facts: admitted.facts })
   if (admitted.id !== job.offer)
     throw new Failure('changed', `cannot install ${job.path}: it is no longer the package that was shown`)
   const { manifest, plan, wanted } = admitted
@@ -127,7 +127,6 @@ async function madeBy(job: InstallJob, engine: Engine): Promise<Deployment | und
 
 async function deployRelease(job: InstallJob, shop: Workshop): Promise<void> {
   shop.meter.begin('deploy', 0)
-  if (await madeBy(job, shop.engine)) return
   await deploy(shop.engine, job.to.os, job.to.ref, () => shop.meter.beat())
 }
 

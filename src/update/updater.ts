@@ -21,7 +21,7 @@ import { examineFile, openOffers, withSource } from './offers.ts'
 import { makeReserve } from './reserve.ts'
 import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
 import { dropStagingExcept } from './staging.ts'
-import { isOver, isWorking, reconcile } from './state.ts'
+import { isOver, isWorking, reconcile, type State } from './state.ts'
 
 export interface Updater {
   snapshot(): Snapshot
@@ -126,7 +126,7 @@ export async function openUpdater(
     },
     log,
     offers: () => offers,
-    examine: path => examineFile(look, path),
+    examine: path => examineFile(look, path, { medium: media.holding(path)?.path ?? '', size: 0 }),
     open: path => media.open(path),
     device: refreshDevice,
     judges,
@@ -159,6 +159,10 @@ export async function openUpdater(
       room.install({ id: best.id }).catch(error => log.warn({ err: error }, 'cannot install by policy'))
     }
   }
+
+  /** Is the job's package on a stick that does not answer? */
+  const isSilent = (state: State) =>
+    state.at === 'installing' && media.holding(state.job.path)?.code === 'not-answering'
 
   async function lookAtDevice(): Promise<void> {
     try {
@@ -233,7 +237,7 @@ export async function openUpdater(
         deployments: describeDeployments(device, entries, record.left),
         media: media.list(),
         offers: offers.list(),
-        job: state.at === 'idle' ? null : describeJob(state, room.meter.read(), rebootIn),
+        job: state.at === 'idle' ? null : describeJob(state, room.meter.read(), rebootIn, isSilent(state)),
         health: record.health ? (health as Snapshot['health']) : null,
         problems: rebootFailure ? [rebootFailure] : [],
       }

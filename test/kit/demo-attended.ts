@@ -33,6 +33,7 @@ export async function attended(sample: Sample, folder: string, say: (line: strin
   const console = start(
     [process.execPath, join(PROJECT, 'dist/superblock.js'), '--socket', device.socket, 'console'],
     'inherit',
+    { LC_ALL: process.env.LC_ALL ?? '' }, // its language is that of whoever sits there
   )
   const left = once(console, 'exit') as Promise<[number | null]>
   try {

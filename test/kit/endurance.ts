@@ -43,7 +43,8 @@ export async function makeEndurance(folder: string): Promise<Endurance> {
   }
 }
 
-const stateFolder = (device: Device) => join(device.sysroot, 'ostree/deploy', SAMPLE.os, 'var/lib/superblock')
+/** The service's own folder, as the host sees it. */
+export const stateFolder = (device: Device) => join(device.sysroot, 'ostree/deploy', SAMPLE.os, 'var/lib/superblock')
 
 /** What the journal says: `installing/stage`, `reboot`…; `paused` for an installation that is. */
 export async function journalled(device: Device): Promise<string> {

@@ -33,6 +33,12 @@ merge_usr() {
 
 boot() {
   local device=$1 deployment=$2 var=$3 userland=$4 node=$5 project=$6 root=$1/root name
+  # A disk of the size that the file `disk` says, for this boot only: what is written to it goes with it.
+  if [ -e "$device/disk" ]; then
+    mount -t tmpfs -o "mode=755,size=$(cat "$device/disk")" disk "$root"
+    cp -a "$device/sysroot/." "$root"
+    mount --move "$root" "$device/sysroot"
+  fi
   mount --bind "$deployment" "$root"
   merge_usr "$deployment/usr" "$userland/usr" "$root/usr"
   mount --bind "$device/sysroot" "$root/sysroot"
@@ -60,6 +66,11 @@ boot() {
   mount --bind "$project/package.json" "$root$kit/app/package.json"
   mount --bind "$node" "$root$kit/bin/node"
   mount --bind "$0" "$root$kit/init"
+  # Debian's awk is a link by way of /etc/alternatives, which the tree does not have.
+  if [ -e "$userland/usr/bin/mawk" ]; then
+    touch "$root$kit/bin/awk"
+    mount --bind "$userland/usr/bin/mawk" "$root$kit/bin/awk"
+  fi
   mkdir -p "$root/run/superblock/media"
   # As under systemd: what is unmounted here is unmounted in the namespaces that commands make for themselves.
   mount --make-rshared /

@@ -1,4 +1,5 @@
 /** What an operator does with an emulated device, and what can be seen of it from outside: short forms for the system tests. */
+import type { Dirent } from 'node:fs'
 import { lstat, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RunResult } from '../../src/base/run.ts'
@@ -100,19 +101,26 @@ export async function standing(device: Device): Promise<string[]> {
 }
 
 async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries.flatMap(entry => (entry.isDirectory() ? [] : [join(entry.parentPath, entry.name)])).sort()
+  return (await entriesBelow(folder)).flatMap(({ entry, path }) => (entry.isDirectory() ? [] : [path])).sort()
+}
+
+/** Links are entries, not ways. */
+async function entriesBelow(folder: string): Promise<{ entry: Dirent; path: string }[]> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  const lists = entries.map(async entry => {
+    const path = join(folder, entry.name)
+    return [{ entry, path }, ...(entry.isDirectory() ? await entriesBelow(path) : [])]
+  })
+  return (await Promise.all(lists)).flat()
 }
 
 /** Everything below a folder with kind, size, inode and times of contents: two that are equal mean that nothing was written. */
 export async function listing(folder: string): Promise<string[]> {
-  const names = (await readdir(folder, { recursive: true })).sort()
-  return Promise.all(
-    names.map(async name => {
-      const { mode, size, ino, mtimeMs, nlink } = await lstat(join(folder, name))
-      return [name, mode.toString(8), size, ino, mtimeMs, nlink].join(' ')
-    }),
-  )
+  const lines = (await entriesBelow(folder)).map(async ({ path }) => {
+    const { mode, size, ino, mtimeMs, nlink } = await lstat(path)
+    return [path, mode.toString(8), size, ino, mtimeMs, nlink].join(' ')
+  })
+  return (await Promise.all(lines)).sort()
 }
 
 /**

@@ -1,5 +1,13 @@
 /** Snapshots as a service would send them, for clients that are tested without one. */
-import type { DeploymentInfo, JobInfo, MediumInfo, OfferInfo, Progress, Snapshot } from '../../src/control/protocol.ts'
+import type {
+  DeploymentInfo,
+  JobInfo,
+  MediumInfo,
+  OfferInfo,
+  Phase,
+  Progress,
+  Snapshot,
+} from '../../src/control/protocol.ts'
 
 export const deployment = (over: Partial<DeploymentInfo> = {}): DeploymentInfo => ({
   index: 0,
@@ -44,7 +52,14 @@ export const offer = (over: Partial<OfferInfo> = {}): OfferInfo => ({
     metadata: {},
   },
   signers: [{ fingerprint: 'F'.repeat(40), userId: 'Gadget Releases <release@gadget.example>' }],
-  plan: { way: 'objects', members: 120, bytesToRead: 4_200_000, spaceOnSysroot: 9_000_000, spaceOnBoot: 0 },
+  plan: {
+    way: 'objects',
+    members: 120,
+    bytesToRead: 4_200_000,
+    bytesToWrite: 8_400_000,
+    spaceOnSysroot: 9_000_000,
+    spaceOnBoot: 0,
+  },
   ...over,
 })
 
@@ -75,10 +90,14 @@ export const progress = (over: Partial<Progress> = {}): Progress => ({
   ...over,
 })
 
+/** What a state most often means in detail. */
+const phaseOf = (state: JobInfo['state']): Phase => (state === 'running' || state === 'paused' ? 'installing' : state)
+
 export const job = (over: Partial<JobInfo> = {}): JobInfo => ({
   kind: 'install',
   id: 'job-1',
   state: 'running',
+  phase: phaseOf(over.state ?? 'running'),
   from: { version: '1.0', commit: 'a1'.repeat(32) },
   to: { version: '2.0', commit: 'b2'.repeat(32) },
   startedAt: '2026-03-02T09:59:00Z',

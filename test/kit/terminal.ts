@@ -2,11 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { spawn } from '@lydell/node-pty'
 import { Terminal } from '@xterm/headless'
+import { drawing } from './drawing.ts'
 
 export interface Screen {
   /** bytes that the program wrote so far */
   written(): number
   text(): string
+  /** the same as a picture, with its colours */
+  svg(): string
   /** whether the second screen is shown */
   isAlternate(): boolean
   /** whether the program hid the cursor and did not show it again */
@@ -14,13 +17,23 @@ export interface Screen {
   /** waits until the screen matches; fails with the screen as it is after 10 s */
   sees(words: RegExp): Promise<void>
   press(...keys: string[]): Promise<void>
+  /** something else writes on the terminal */
+  scribble(text: string): void
   resize(columns: number, rows: number): void
   kill(signal: string): void
   /** the exit status, once it ended */
   ended: Promise<number>
 }
 
-export const KEYS = { enter: '\r', esc: '\u001b', up: '\u001b[A', down: '\u001b[B', ctrlC: '\u0003', ctrlZ: '\u001a' }
+export const KEYS = {
+  enter: '\r',
+  esc: '\u001b',
+  up: '\u001b[A',
+  down: '\u001b[B',
+  ctrlC: '\u0003',
+  ctrlZ: '\u001a',
+  erase: '\u007f',
+}
 
 export function openTerminal(
   argv: readonly string[],
@@ -51,6 +64,7 @@ export function openTerminal(
   return {
     written: () => size,
     text,
+    svg: () => drawing(terminal),
     isAlternate: () => terminal.buffer.active.type === 'alternate',
     isCursorHidden: () => hidden,
     async sees(words) {
@@ -64,6 +78,7 @@ export function openTerminal(
         await sleep(100) // an Escape is told from the start of an arrow by the pause after it
       }
     },
+    scribble: text => terminal.write(text),
     resize(wide, high) {
       terminal.resize(wide, high)
       child.resize(wide, high)

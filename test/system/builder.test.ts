@@ -279,7 +279,17 @@ describe('the command line', () => {
     const { version } = JSON.parse(await readFile(join(PROJECT, 'package.json'), 'utf8'))
     expect(await builder('--version')).toMatchObject({ status: 0, stdout: `${version}\n` })
     expect((await builder('--help')).stdout).toContain('Exit status: 0 done, 1 failed')
-    for (const command of ['keygen', 'commit', 'package', 'sign']) {
+    for (const command of [
+      'keygen',
+      'commit',
+      'package',
+      'sign',
+      'sysroot',
+      'initramfs',
+      'image',
+      'release',
+      'serve',
+    ]) {
       const help = await builder(command, '--help')
       expect(help.status).toBe(0)
       expect(help.stdout).toMatch(/\nExamples?:\n {2}superblock-builder /)

@@ -24,8 +24,9 @@ afterEach(async () => {
   await control.close()
 })
 
-function open(options: Parameters<typeof openTerminal>[1] = {}): Screen {
-  screen = openTerminal([...PROGRAM, '--socket', control.socket, 'console'], options)
+function open({ kiosk, ...options }: Parameters<typeof openTerminal>[1] & { kiosk?: boolean } = {}): Screen {
+  const program = [...PROGRAM, '--socket', control.socket, 'console', ...(kiosk ? ['--kiosk'] : [])]
+  screen = openTerminal(program, options)
   return screen
 }
 
@@ -42,14 +43,14 @@ test('an update and a rollback by keys, through a restart of the service', async
   control.set(HOME)
   control.on('install', () => control.job(job()))
   const { sees, press, ended } = open()
-  await sees(/→ +2\.0 +fits[\s\S]*Enter\/i install/)
+  await sees(/Version 2\.0 can be installed[\s\S]*Enter look/)
   expect(screen?.isAlternate()).toBe(true)
-  await press(KEYS.down)
-  await sees(/→ +- +unknown-signer[\s\S]*a key that is not trusted here/)
+  await press(KEYS.enter, KEYS.down)
+  await sees(/→ +- +unknown signer[\s\S]*a key that is not trusted here/)
   await press(KEYS.up, KEYS.enter)
-  await sees(/Install this release\?[\s\S]*→ +No, go back/)
+  await sees(/Install version 2\.0[\s\S]*→ +No, go back/)
   await press(KEYS.down, KEYS.enter)
-  await sees(/copying from the stick[\s\S]*25 %[\s\S]*L E A V E/)
+  await sees(/L E A V E[\s\S]*copying from the stick[\s\S]*25 %/)
   expect(control.asked).toEqual([['install', { id: offer().id }]])
 
   await press(KEYS.ctrlC)
@@ -61,18 +62,18 @@ test('an update and a rollback by keys, through a restart of the service', async
   await sees(/R E M O V E D {3}N O W/)
 
   await control.stop()
-  await sees(/The service does not answer/)
+  await sees(/The update service does not answer/)
   control.set(snapshot({ job: job({ state: 'reboot', stick: 'remove', text: 'Version 2.0 starts next.' }) }))
   await control.listen()
   await sees(/Ready\. Reboot to finish/)
   await press('b', 'y')
-  await sees(/Rebooting\./)
+  await sees(/The device reboots\./)
   expect(control.asked.at(-1)).toEqual(['reboot', undefined])
 
   control.set(snapshot())
   await sees(/Rollback to +0\.9/)
   await press('r', KEYS.enter, 'it smoked', KEYS.enter)
-  await sees(/Return from 1\.0 to 0\.9\?[\s\S]*Reason: it smoked$/m)
+  await sees(/Return from version 1\.0 to 0\.9\?[\s\S]*Reason: it smoked$/m)
   await press('y')
   expect(control.asked.at(-1)).toEqual(['rollback', { index: 1, reason: 'it smoked' }])
 
@@ -84,10 +85,10 @@ test('an update and a rollback by keys, through a restart of the service', async
 test('Esc goes back from everywhere without asking for anything', async () => {
   control.set(HOME)
   const { sees, press } = open()
-  await sees(/Packages/)
-  for (const keys of [[KEYS.enter], ['r'], ['r', KEYS.enter], ['b']]) {
+  await sees(/can be installed/)
+  for (const keys of [[KEYS.enter], [KEYS.enter, KEYS.enter], ['r'], ['r', KEYS.enter], ['b'], ['h'], ['h', 'l']]) {
     await press(...keys, KEYS.esc, KEYS.esc, KEYS.esc)
-    await sees(/Packages[\s\S]*q quit/)
+    await sees(/can be installed[\s\S]*q quit/)
   }
   expect(control.asked).toEqual([])
 })
@@ -124,15 +125,36 @@ test('a snapshot that breaks the console gives the terminal back, with a sentenc
 test('it starts before the service does, and finds it by itself', async () => {
   await control.stop()
   const { sees } = open()
-  await sees(/does not answer[\s\S]*systemctl status superblockd/)
+  await sees(/does not answer[\s\S]*5 0 1 \(service-down\)/)
   await control.listen()
   await sees(/Rollback to/)
+})
+
+test('what something else wrote over the screen is gone after Ctrl-L', async () => {
+  control.set(HOME)
+  const { sees, press, scribble, text } = open()
+  await sees(/can be installed/)
+  scribble('\u001b[3;1Husb 1-1: new high-speed USB device\r\n')
+  await sees(/usb 1-1/)
+  await press('\u000c')
+  await sees(/^ Version 2\.0 can be installed/m)
+  expect(text()).not.toContain('usb 1-1')
+})
+
+test("the device's own console is not left, and mends by itself what the kernel wrote over it when a stick came", async () => {
+  const { sees, press, scribble } = open({ kiosk: true })
+  await sees(/Insert a stick/)
+  await press('q', KEYS.ctrlC, KEYS.ctrlZ)
+  scribble('\u001b[3;1Husb 1-1: new high-speed USB device\r\n')
+  control.set(HOME)
+  await sees(/^ Version 2\.0 can be installed[\s\S]*STICK \(vfat\): ready/m)
+  await sees(/^(?![\s\S]*usb 1-1)/)
 })
 
 test('another size is used at once', async () => {
   control.set(HOME)
   const { sees, resize, text } = open()
-  await sees(/gadget-2\.0\.superblock/)
+  await sees(/can be installed/)
   resize(50, 14)
   await sees(/^─{50}$/m)
   resize(132, 43)
@@ -179,10 +201,10 @@ test('without a terminal it prints plain lines, from one service to the next', a
     control.job(job())
     await says('Leave the stick in.\n')
     await control.stop()
-    await says('cannot ')
+    await says('(service-')
     control.job(job({ state: 'done', stick: 'remove', text: 'Version 2.0 works.' }))
     await control.listen()
-    await says('Version 2.0 works.\n')
+    await says('Version 2.0 is installed and works.\n')
   } finally {
     child.kill('SIGTERM')
   }

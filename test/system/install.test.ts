@@ -145,9 +145,10 @@ describe('an update and the way back', () => {
     expect(counters.membersSkipped).toBe(members.length - fresh.length)
     expect(counters.bytesRead).toBeGreaterThan(size + head)
     expect(counters.bytesRead).toBeLessThan(1.2 * size + head)
-    // The kernel's count for the processes that touch the sticks; it has the requests that they were sent as well.
+    // The kernel's count for the processes that touch the sticks: with the requests that they were sent, and the heads of
+    // all four packages, which are looked at again when there is a new deployment.
     expect(readInAll).toBeGreaterThanOrEqual(counters.bytesRead)
-    expect(readInAll).toBeLessThan(1.2 * size + head + 100_000)
+    expect(readInAll).toBeLessThan(1.2 * size + head + 300_000)
     expect((await lstat(file('two'))).size).toBeGreaterThan(5 * counters.bytesRead)
     await device.exec(['ostree', 'fsck', '--repo=/sysroot/ostree/repo'])
     expect(await staged(device)).toEqual([])
@@ -204,7 +205,13 @@ describe('an update and the way back', () => {
     expect(await verdictOf(device, 'two.superblock')).toBe('fits')
     const { offers } = await device.client.status()
     expect(offers.some(offer => offer.preselected)).toBe(false)
-    const done = await cli(device, 'install', `/run/superblock/media/STICK${sticks}/two.superblock`)
+    // /home is a link to /var/home on such systems.
+    await device.exec([
+      'sh',
+      '-c',
+      `mkdir -p /var/home && cp /run/superblock/media/STICK${sticks}/two.superblock /home`,
+    ])
+    const done = await cli(device, 'install', '/home/two.superblock')
     expect([done.status, done.stderr]).toEqual([0, ''])
     expect(await order(device)).toBe('2.0 pending, 1.0 booted, 2.0 rollback')
     const { job, deployments } = await restart(device)
@@ -276,22 +283,22 @@ describe('what a device will not go below, and what it keeps', () => {
   })
 
   test('old deployments go, but neither pinned ones nor the one that runs', async () => {
-    const index = (await device.client.status()).deployments.find(one => one.version === '1.0')?.index
+    const index = (await device.client.status()).deployments.find(one => one.version === '3.0')?.index
     expect((await cli(device, 'pin', String(index))).status).toBe(0)
     expect((await device.client.status()).deployments[index ?? 0]?.pinned).toBe(true)
     expect((await cli(device, 'pin', '9')).status).toBe(1)
     await insert('four')
     await offerOf(device, 'four.superblock')
     expect((await install(device, { id: id('four') })).state).toBe('reboot')
-    expect(await order(device)).toBe('4.0 pending, 2.0 booted, 1.0 rollback pinned')
+    expect(await order(device)).toBe('4.0 pending, 2.0 booted, 3.0 rollback pinned')
     await restart(device)
     expect((await cli(device, 'unpin', '2')).status).toBe(0)
-    expect(await order(device)).toBe('4.0 booted, 2.0 rollback, 1.0')
+    expect(await order(device)).toBe('4.0 booted, 2.0 rollback, 3.0')
   })
 
   test('back to what runs, while somebody else has made another deployment the next', async () => {
-    await device.exec(['ostree', 'admin', 'deploy', '--os=acme', '--retain', product.commits['1.0'] ?? ''])
-    expect(await order(device)).toMatch(/^1\.0 pending, 4\.0 booted/)
+    await device.exec(['ostree', 'admin', 'deploy', '--os=acme', '--retain', product.commits['3.0'] ?? ''])
+    expect(await order(device)).toMatch(/^3\.0 pending, 4\.0 booted/)
     await device.client.rollback({ index: 1, reason: 'that was not agreed' })
     const { job } = await device.waitFor(
       ({ job }) => job?.reason === 'that was not agreed' && job.state === 'done',
@@ -540,12 +547,12 @@ describe('two signers, and packages that hold only what changed', () => {
 
   test('doctor has nothing to say against this device, and names what is wrong with one', async () => {
     const good = await cli(device, 'doctor')
-    expect([good.status, good.stdout]).toEqual([0, expect.stringContaining('2 usable signing keys, 2 signers wanted')])
+    expect([good.status, good.stdout]).toEqual([0, expect.stringContaining('2 usable signing keys, 2 wanted')])
     expect(good.stdout).not.toContain('FAIL')
     await device.exec(['sh', '-c', 'rm /etc/superblock/keys/*; : >/etc/superblock/keys/empty.asc'])
     const bad = await cli(device, 'doctor')
     expect(bad.status).toBe(6)
-    expect(bad.stdout).toMatch(/FAIL {2}keys: 1 usable signing keys, 2 signers wanted; .*empty\.asc: it is empty/)
+    expect(bad.stdout).toMatch(/FAIL {2}keys: 1 usable signing key, 2 wanted; .*empty\.asc: it is empty/)
     expect(bad.stdout).toMatch(/next: Put the public keys .* into \/etc\/superblock\/keys/)
   })
 })

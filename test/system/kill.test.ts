@@ -5,23 +5,27 @@
  *   SUPERBLOCK_KILLS=100 npx vitest run --project system kill     the long run: so many kills, and 2 cuts for each 5 of them
  *   SUPERBLOCK_SEED=…                                             the same moments again
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { readEntries } from '../kit/bootloader.ts'
 import {
   begin,
   type Endurance,
   faults,
   finish,
+  isOver,
   journalled,
   makeEndurance,
   randomFrom,
   reboot,
+  stateFolder,
   whenJournalled,
 } from '../kit/endurance.ts'
 
-const KILLS = Number(process.env.SUPERBLOCK_KILLS ?? 12)
-const CUTS = Math.max(1, Math.round(process.env.SUPERBLOCK_KILLS ? KILLS * 0.4 : 8))
+const KILLS = Number(process.env.SUPERBLOCK_KILLS ?? 8)
+const CUTS = Math.max(1, Math.round(process.env.SUPERBLOCK_KILLS ? KILLS * 0.4 : 5))
 const SEED = Number(process.env.SUPERBLOCK_SEED ?? Math.floor(Math.random() * 1e9))
 const INSTALL = ['admit', 'stage', 'import', 'arm', 'deploy', 'settle'].map(step => `installing/${step}`)
 
@@ -84,10 +88,39 @@ async function interruptAt(places: readonly string[], signal: 'SIGKILL' | 'SIGTE
     const from = Date.now()
     await bench.device.service.kill(signal)
     if (signal === 'SIGTERM') expect(Date.now() - from, `ms to stop in ${place}`).toBeLessThan(15_000)
+    // As a kill within the replacement of a file leaves it.
+    await writeFile(join(stateFolder(bench.device), '.0123456789abcdef.tmp'), '{')
     await bench.device.service.start()
   }
   return seen
 }
+
+test('an ostree command outlives the service, and the next life of the service waits for it', async () => {
+  const { device } = bench
+  await on()
+  const calls = async () => (await device.exec(['cat', '/var/calls'])).stdout.split('\n').filter(Boolean)
+  const slow = `#!/bin/sh
+case "$*" in *pull-local*) ;; *) exec /usr/bin/ostree "$@" ;; esac
+echo begin >>/var/calls
+sleep 3
+/usr/bin/ostree "$@"
+echo "end $?" >>/var/calls
+`
+  await device.exec(['sh', '-c', 'cat >"$1"; chmod 755 "$1"; : >/var/calls', 'sh', '/run/superblock-kit/bin/ostree'], {
+    input: slow,
+  })
+  await begin(bench)
+  await expect.poll(calls, { timeout: 20_000 }).toEqual(['begin'])
+  await device.service.kill('SIGKILL')
+  expect(await calls()).toEqual(['begin'])
+  await device.service.start()
+  expect(await calls()).toEqual(['begin', 'end 0'])
+  await whenJournalled(device, ['reboot'])
+  expect(await faults(device)).toEqual([])
+  expect((await finish(bench)).job?.state).toBe('done')
+  expect(await calls()).toEqual(['begin', 'end 0'])
+  expect(await faults(device)).toEqual([])
+})
 
 for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
   test(`${signal} in every step of an installation, of its trial, and of a rollback`, async () => {
@@ -133,6 +166,69 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     expect(await booted()).toBe('2.0')
   })
 }
+
+/** Stop the service in the moment when the boot order has changed, before it can write that down, and cut the power. */
+async function cutWhenSwitched(place: string) {
+  const { device } = bench
+  const first = async () => (await readEntries(device.sysroot).catch(() => []))[0]?.id
+  const before = await first()
+  for (const end = Date.now() + 30_000; ; ) {
+    const now = await first()
+    if (now !== undefined && now !== before) break
+    if (Date.now() > end) throw new Error('the boot order did not change')
+  }
+  process.kill((await device.service.pid()) ?? 0, 'SIGSTOP')
+  expect(await journalled(device)).toBe(place)
+  // What ostree has begun it ends.
+  await sleep(1000)
+  await device.powerCut()
+  await device.boot()
+}
+
+const versions = async () => (await bench.device.client.status()).deployments.map(one => one.version)
+
+test('a power cut between the new boot order and the journal: the new release is tried, and deployed once', async () => {
+  const { device } = bench
+  await on()
+  await begin(bench)
+  await cutWhenSwitched('installing/deploy')
+  const { job } = await device.waitFor(isOver, 'the end of the trial')
+  expect(job?.state, job?.text).toBe('done')
+  expect(await versions()).toEqual(['2.0', '1.0'])
+  expect((await device.client.history(true)).entries.map(one => one.event)).toEqual(['good', 'installed', 'good'])
+  await soundOn2()
+})
+
+test('a power cut between the old boot order and the journal: the rollback is complete', async () => {
+  const { device } = bench
+  await on()
+  await begin(bench)
+  await finish(bench)
+  await device.client.rollback({ reason: 'to see it cut' })
+  await cutWhenSwitched('rolling-back')
+  const { job } = await device.waitFor(isOver, 'the end of the rollback')
+  expect(job?.state, job?.text).toBe('done')
+  expect(await booted()).toBe('1.0')
+  expect(await versions()).toEqual(['1.0', '2.0'])
+  expect(await faults(device)).toEqual([])
+})
+
+test('a power cut in a cancel that came too late: the new release starts, and is left again', async () => {
+  const { device } = bench
+  await on()
+  await begin(bench)
+  await whenJournalled(device, ['reboot'])
+  await device.client.cancel()
+  await whenJournalled(device, ['undoing/settle'])
+  await device.powerCut()
+  await device.boot()
+  const { job } = await device.waitFor(one => one.job?.state === 'reboot', 'the way back')
+  expect(job?.code).toBe('cancelled')
+  expect(await booted()).toBe('2.0')
+  expect((await finish(bench)).job).toMatchObject({ state: 'fell-back', code: 'cancelled' })
+  expect(await booted()).toBe('1.0')
+  expect(await faults(device)).toEqual([])
+})
 
 interface Trial {
   what: string

@@ -5,11 +5,12 @@
  *   SUPERBLOCK_MEGABYTES=500 npx vitest run --project system memory     as large as the requirement says
  *   SUPERBLOCK_BIG=1 …                                                  also a package beyond 4 GiB; takes 25 GB of disk
  */
-import { mkdtemp, rm, stat } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { mkdtemp, rename, rm, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Snapshot } from '../../src/update/snapshot.ts'
+import type { OfferInfo } from '../../src/update/snapshot.ts'
 import { type Device, snapshots } from '../kit/device.ts'
+import { isOver } from '../kit/endurance.ts'
 import { makeLarge } from '../kit/large.ts'
 import { makeSample, type Sample } from '../kit/sample.ts'
 import { makeStick } from '../kit/stick.ts'
@@ -17,7 +18,8 @@ import { makeStick } from '../kit/stick.ts'
 const MB = 1e6
 const MEGABYTES = Number(process.env.SUPERBLOCK_MEGABYTES ?? 120)
 const REST = 80 * MB
-const PEAK = 130 * MB
+/** The requirement is 130 MB for 500 MB; what is needed does not depend on the size. */
+const PEAK = 120 * MB
 
 let lab: string
 let sample: Sample
@@ -65,14 +67,14 @@ async function installLarge(version: string, files: { count: number; size: numbe
   const file = await makeLarge(sample, lab, { version, files })
   const { size } = await stat(file)
   const stick = await makeStick(lab, `STICK-${version}`)
-  await rm(stick.folder, { recursive: true })
-  await makeStick(lab, `STICK-${version}`, [file])
-  await rm(file)
+  await rename(file, join(stick.folder, basename(file)))
   await device.boot()
   await device.insert(stick)
-  const found = ({ offers }: Snapshot) => offers.some(one => one.release?.version === version && one.verdict.fits)
-  const offer = (await device.waitFor(found, 'the package', 60)).offers[0]
-  await sleep(2000)
+  const is = (one: OfferInfo) => one.release?.version === version && one.verdict.fits
+  const { offers } = await device.waitFor(now => isOver(now) && now.offers.some(is), 'the package', 60)
+  const offer = offers.find(is)
+  // V8 looks for garbage some seconds after it has become quiet.
+  await expect.poll(async () => (await device.service.memory()).now, { timeout: 20_000 }).toBeLessThan(REST)
   const rest = (await device.service.memory()).now
   const following = follow(limit)
   await device.client.install({ id: offer?.id ?? '' })
@@ -88,17 +90,40 @@ async function installLarge(version: string, files: { count: number; size: numbe
       `staged at ${megabytes((job?.counters.bytesRead ?? 0) / (seconds.stage ?? 1))} MB/s`,
     ].join('\n'),
   )
-  return { size, rest, peak, seconds, beats, log: await device.log() }
+  return { size, peak, seconds, beats, path: join('/run/superblock/media', stick.name, basename(file)) }
 }
 
 test('memory stays bounded while a large package is installed, and the heartbeat tells that ostree works', async () => {
   // Four fifths in files that are streamed, one in files that are read many at a time.
   const large = { count: Math.max(1, Math.round((MEGABYTES * 0.8) / 20)), size: 20 * MB }
   const small = { count: 2000, size: Math.round((MEGABYTES * 0.2 * MB) / 2000) }
-  const { size, rest, peak, seconds, beats } = await installLarge('3.0', [large, small], 600)
+  const { size, peak, seconds, beats } = await installLarge('3.0', [large, small], 600)
   expect(size).toBeGreaterThan(MEGABYTES * MB * 0.95)
-  expect(rest).toBeLessThan(REST)
   expect(peak).toBeLessThan(PEAK)
   // A beat twice a second; half of them may be missed on a busy machine.
-  expect(beats.import).toBeGreaterThanOrEqual(Math.max(2, Math.floor(seconds.import ?? 0)))
+  expect(beats.import).toBeGreaterThan(seconds.import ?? 0)
 }, 900_000)
+
+test.runIf(process.env.SUPERBLOCK_BIG)(
+  'a package of more than 4 GiB, most of it one member of more than 4 GiB',
+  async () => {
+    await device.powerCut()
+    const files = [
+      { count: 1, size: 2 ** 32 + 300 * MB },
+      { count: 3, size: 50 * MB },
+    ]
+    const { size, peak, path } = await installLarge('9.0', files, 3600)
+    expect(size).toBeGreaterThan(2 ** 32)
+    expect(peak).toBeLessThan(PEAK)
+    const from = performance.now()
+    const { stdout } = await device.cli(['verify', path])
+    console.log(`verified in ${Math.round((performance.now() - from) / 1000)} s: ${stdout.trim()}`)
+    await device.exec(['ostree', 'fsck', '--repo=/sysroot/ostree/repo'])
+    await device.client.reboot().catch(() => {})
+    await device.rebooted()
+    await device.boot()
+    const { job } = await device.waitFor(one => one.job?.state === 'done', 'the end of the trial', 120)
+    expect(job?.to.version).toBe('9.0')
+  },
+  7_200_000,
+)

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { parseMountinfo } from '../../../src/media/mounts.ts'
+import { isBelow, type Mount, parseMountinfo, visible } from '../../../src/media/mounts.ts'
 
 const line = (path: string, rest = 'rw - vfat /dev/sda1 rw') => `36 35 8:1 / ${path} rw,noatime ${rest}`
 
@@ -10,10 +10,37 @@ it('reads optional fields, escapes and UTF-8', () => {
     Buffer.from(line('/media/gr\u00fcn')).toString('latin1'),
     '',
   ].join('\n')
+  const rest = { id: 36, parent: 35, filesystem: 'vfat', source: '/dev/sda1' }
   expect(parseMountinfo(text)).toEqual([
-    { id: 36, path: '/media/a', filesystem: 'vfat', source: '/dev/sda1' },
-    { id: 36, path: '/media/with space\nand\\more', filesystem: 'vfat', source: '/dev/sda1' },
-    { id: 36, path: '/media/grün', filesystem: 'vfat', source: '/dev/sda1' },
+    { ...rest, path: '/media/a' },
+    { ...rest, path: '/media/with space\nand\\more' },
+    { ...rest, path: '/media/grün' },
   ])
 })
 it('passes over what is no mount', () => expect(parseMountinfo('garbage\n1 2 3\n')).toEqual([]))
+
+const mount = (id: number, parent: number, path: string): Mount => ({ id, parent, path, filesystem: 'x', source: 'y' })
+const seen = (...mounts: Mount[]) => visible(mounts).map(({ id }) => id)
+const root = mount(1, 0, '/')
+
+it('sees what is mounted beside and below', () => {
+  expect(seen(root, mount(2, 1, '/m'), mount(3, 2, '/m/a'), mount(4, 2, '/m/ab'), mount(5, 3, '/m/a/b'))).toEqual([
+    1, 2, 3, 4, 5,
+  ])
+})
+it('does not see what another covers, on the same folder or on one above', () => {
+  expect(seen(root, mount(2, 1, '/m'), mount(3, 2, '/m'))).toEqual([1, 3])
+  expect(seen(root, mount(2, 1, '/m/a'), mount(3, 1, '/m'))).toEqual([1, 3])
+  expect(seen(root, mount(2, 1, '/m'), mount(3, 2, '/m/a'), mount(4, 2, '/m'))).toEqual([1, 4])
+  expect(seen(root, mount(2, 1, '/m'), mount(3, 2, '/m/a'), mount(4, 3, '/m/a/b'), mount(5, 3, '/m/a'))).toEqual([
+    1, 2, 5,
+  ])
+})
+it('sees in a namespace whose own root is not listed', () => {
+  expect(seen(mount(64, 44, '/'), mount(92, 64, '/run'), mount(175, 92, '/run/m'))).toEqual([64, 92, 175])
+})
+it('knows below from beginning alike', () => {
+  expect(isBelow('/m/a', '/m')).toBe(true)
+  for (const path of ['/m', '/ma', '/']) expect(isBelow(path, '/m')).toBe(false)
+  expect([isBelow('/m', '/'), isBelow('/', '/')]).toEqual([true, false])
+})

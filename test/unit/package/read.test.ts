@@ -10,7 +10,7 @@ import { readFailure } from '../../../src/base/source.ts'
 import { ustarHeader } from '../../../src/package/header.ts'
 import type { Member } from '../../../src/package/index.ts'
 import { LIMITS } from '../../../src/package/limits.ts'
-import { parseManifest } from '../../../src/package/manifest.ts'
+import { type Manifest, parseManifest } from '../../../src/package/manifest.ts'
 import {
   copyMember,
   copyMembers,
@@ -26,6 +26,7 @@ import type { Keyring } from '../../../src/package/signature.ts'
 import {
   archiveOf,
   assemble,
+  BASE,
   COMMIT,
   type Key,
   keyringOf,
@@ -230,6 +231,27 @@ describe('readIndex', () => {
     expect(await of(members)).toBe('accepted')
     expect(await of(members.toReversed())).toBe('tampered')
     for (const [at, member] of members.entries()) expect(await of(members.toSpliced(at, 0, member))).toBe('tampered')
+  })
+
+  it('holds the index against each sum of the manifest, and no member may be larger than a header can say', async () => {
+    const sums = async (change: Partial<Manifest['payload']>) =>
+      assemble(await smallPackage([key], { change: m => ({ ...m, payload: { ...m.payload, ...change } }) }))
+    const { payload } = parseManifest(parts.manifest)
+    for (const name of ['members', 'size', 'unpacked'] as const)
+      expect([name, await verdictOn(await sums({ [name]: payload[name] + 1 }), keyring)]).toEqual([name, 'tampered'])
+    const size = LIMITS.member + 1
+    const index = Buffer.from(`${sha256('x')} ${size} ${size} deltas/${BASE}.superblock\n`)
+    const change = (m: Manifest) => ({ ...m, payload: { members: 1, size, unpacked: size } })
+    const large = assemble(await smallPackage([key], { index, change, members: [] }))
+    await expect(membersOf(memorySource(large))).rejects.toThrow('has more bytes than a member may have')
+  })
+
+  it('takes no commit but the manifest’s', async () => {
+    for (const kind of ['commit', 'commitmeta']) {
+      const other = { path: objectPath(sha256('other'), kind), bytes: Buffer.from('x'), unpacked: 1 }
+      const members = [...smallMembers(), other].sort((a, b) => (a.path < b.path ? -1 : 1))
+      expect(await verdictOn(assemble(await smallPackage([key], { members })), keyring)).toBe('tampered')
+    }
   })
 
   it('places every member', async () => {

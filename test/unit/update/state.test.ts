@@ -3,6 +3,7 @@ import {
   type InstallJob,
   isCancellable,
   isOver,
+  type Job,
   type Machine,
   type RollbackJob,
   reconcile,
@@ -46,6 +47,21 @@ describe('the machine is believed before the journal', () => {
     expect(at({ at: 'returning', job: install, bootId: 'x', cause }, machine('x', fresh, old))).toBe('returning'))
   it('the bad one again: stops instead of rebooting for ever', () =>
     expect(at({ at: 'returning', job: install, bootId: 'x', cause }, machine('y', fresh, old))).toBe('failed'))
+  it('power cut after the boot order was changed and before that was journalled: it settles', () => {
+    for (const step of ['deploy', 'settle'] as const)
+      expect(reconcile({ at: 'installing', job: install, step }, machine('y', fresh))).toMatchObject({
+        at: 'installing',
+        step: 'settle',
+      })
+    const admitting: State = { at: 'installing', job: install, step: 'admit' }
+    expect(reconcile(admitting, machine('y', fresh))).toBe(admitting)
+  })
+  it('power cut in a cancel, and what was to be cancelled runs: it goes back, or has gone back already', () => {
+    const undoing = (job: Job): State => ({ at: 'undoing', job, step: 'settle', cause })
+    expect(reconcile(undoing(install), machine('y', fresh))).toEqual({ at: 'falling-back', job: install, cause })
+    expect(at(undoing(install), machine('y', old, fresh))).toBe('undoing')
+    expect(at(undoing(rollback), machine('y', old))).toBe('trying')
+  })
   it('a rollback is told by commit and serial', () => {
     expect(at({ at: 'reboot', job: rollback, bootId: 'x' }, machine('y', old))).toBe('trying')
     expect(at({ at: 'reboot', job: rollback, bootId: 'x' }, machine('y', { ...old, serial: 1 }))).toBe('failed')

@@ -1,0 +1,97 @@
+/** `release`: all steps from an ordinary sysroot to what is delivered, in one command. */
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { Failure } from '../base/failure.ts'
+import { isThere } from '../base/files.ts'
+import { findCommit } from '../ostree/commit.ts'
+import { readCommit } from '../ostree/contents.ts'
+import { type CommitOptions, type CommitResult, commit, commitText, OTA_JSON } from './commit.ts'
+import { explainDisk } from './disk.ts'
+import { timestampOf } from './draft.ts'
+import { type ImageOptions, type ImageResult, image, imageText } from './image.ts'
+import { makePackage, type PackageOptions, type PackageResult, packageText } from './package.ts'
+import { prepareSigners } from './signers.ts'
+import { type SysrootOptions, sysroot } from './sysroot.ts'
+import { type Work, withScratch } from './work.ts'
+
+export interface ReleaseOptions
+  extends Omit<SysrootOptions, 'out'>,
+    Omit<CommitOptions, 'input' | 'fromRepo' | 'canonicalPermissions' | 'allowUnbootable' | 'gpgSign'>,
+    Omit<PackageOptions, 'out' | 'rev' | 'fromSuperblock' | 'compatible'>,
+    Pick<ImageOptions, 'bootLoader' | 'size' | 'dataSize'> {
+  ref: string
+  compatible?: string[]
+  /** folder of the package and the image */
+  out: string
+  createSelfContainedPackage?: boolean
+  createOtaSysroot?: boolean
+}
+
+export interface ReleaseResult {
+  commit: CommitResult
+  package: PackageResult | null
+  image: ImageResult | null
+}
+
+/**
+ * Convert, commit, and make what was asked for. Nothing is committed that could not be converted.
+ * @throws Failure `usage`, `exists`, and those of the single steps
+ */
+export async function release(options: ReleaseOptions, work: Work): Promise<ReleaseResult> {
+  const { os, version, compatible, out, createSelfContainedPackage, createOtaSysroot } = options
+  if (createSelfContainedPackage && !compatible)
+    throw new Failure('usage', 'cannot tell what to do: name the product that the package is for with --compatible')
+  const packageFile = join(out, `${os}-${version}.superblock`)
+  const imageFile = join(out, `${os}-${version}.img`)
+  const wanted = [...(createSelfContainedPackage ? [packageFile] : []), ...(createOtaSysroot ? [imageFile] : [])]
+  for (const file of wanted)
+    if (await isThere(file))
+      throw new Failure('exists', `cannot write ${file}: there is such a file already; remove it, or use --out`)
+  await prepareSigners(options, work) // a wrong passphrase is said before all the work
+  await mkdir(out, { recursive: true }).catch(error => {
+    throw explainDisk(error, out)
+  })
+  return withScratch(resolve(out), async scratch => {
+    const tree = join(scratch, 'tree')
+    await sysroot({ ...options, out: tree }, work)
+    const made = await commitOnce({ ...options, input: tree, gpgSign: options.gpgSign?.[0] }, scratch, work)
+    await rm(tree, { recursive: true, force: true })
+    const found: ReleaseResult = { commit: made, package: null, image: null }
+    if (createSelfContainedPackage && compatible) {
+      const made = await makePackage({ ...options, compatible, out: join(scratch, 'package') }, work)
+      await rename(made.file, packageFile)
+      found.package = { ...made, file: packageFile }
+    }
+    if (createOtaSysroot) found.image = await image({ ...options, out: imageFile }, work)
+    return found
+  })
+}
+
+/**
+ * A run that was interrupted after its commit is gone on with: the same version of the same files is the same release.
+ * @throws Failure `version-taken` when they are other files
+ */
+async function commitOnce(options: CommitOptions, scratch: string, work: Work): Promise<CommitResult> {
+  const { ostreeRepo: repo, ref, version } = options
+  try {
+    return await commit(options, work)
+  } catch (error) {
+    const head = error instanceof Failure && error.code === 'version-taken' ? await findCommit(repo, ref) : undefined
+    if (head === undefined) throw error
+    const before = await readCommit(repo, head)
+    if (before.metadata.get('version') !== version) throw error
+    const again = await commit({ ...options, ostreeRepo: join(scratch, 'repo'), gpgSign: undefined }, work)
+    const now = await readCommit(again.repo, again.commit)
+    const same = before.root.tree === now.root.tree && before.root.meta === now.root.meta
+    if (!same || before.metadata.get(OTA_JSON) !== now.metadata.get(OTA_JSON)) throw error
+    work.note(`Version ${version} of ${ref} was committed before, with the same files; going on with it.`)
+    return { ...again, commit: head, timestamp: timestampOf(before.timestamp), parent: before.parent ?? null, repo }
+  }
+}
+
+export function releaseText({ commit, package: file, image }: ReleaseResult): string {
+  const texts = [commitText(commit)]
+  if (file) texts.push(packageText(file))
+  if (image) texts.push(imageText(image))
+  return texts.join('\n')
+}

@@ -1,0 +1,109 @@
+/** From the layout of an ordinary system to that of an OSTree deployment: /usr is the release, /etc its default, /var is empty. */
+import { lstat, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Failure } from '../../base/failure.ts'
+import { isThere, listIfThere } from '../../base/files.ts'
+import { safe } from '../../base/text.ts'
+import { find, inside, makeFolder, walk } from './inside.ts'
+import { emptyVar } from './var.ts'
+
+/** The label of the root file system that `image` makes. */
+export const ROOT_LABEL = 'superblock-root'
+
+/** Name at the top → where it leads on a device. */
+const LINKS: Record<string, string> = {
+  ostree: 'sysroot/ostree',
+  home: 'var/home',
+  opt: 'var/opt',
+  srv: 'var/srv',
+  mnt: 'var/mnt',
+  media: 'run/media',
+  root: 'var/roothome',
+}
+/** Made by the kernel, by systemd or by OSTree at each start; what a sysroot has there was for building it. */
+const MOUNTPOINTS = ['boot', 'dev', 'proc', 'run', 'sys', 'sysroot', 'tmp', 'var']
+/** At the top, of no use on a device. */
+const LEFTOVERS = /^(initrd\.img|vmlinuz|zImage|Image)(\.old)?$|^\.dockerenv$|^lost\+found$/
+
+/** @throws Failure `bad-sysroot`, where it is no ordinary sysroot */
+export async function checkOrdinary(tree: string): Promise<void> {
+  const bad = (why: string) => new Failure('bad-sysroot', `cannot use the sysroot: ${why}`)
+  if (!(await find(tree, 'usr'))?.stats.isDirectory()) throw bad('there is no usr in it')
+  const own = await isThere(join(tree, 'etc'))
+  const converted = (await listIfThere(join(tree, 'usr/etc'))).length > 0
+  if (converted && !own) throw bad('it is OTA-enabled already (/usr/etc instead of /etc); commit it as it is')
+  if (converted) throw bad('it has both /etc and /usr/etc; the latter belongs to OSTree, so move what is there to /etc')
+  if (!own) throw bad('there is no etc in it')
+  const split: string[] = []
+  for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
+    const there = await lstat(join(tree, name)).catch(() => undefined)
+    if (there?.isDirectory()) split.push(`/${name}`)
+  }
+  if (split.length > 0)
+    throw bad(
+      `${split.join(', ')} must be links into /usr, which alone is updated as a whole; merge them (Debian: the package usrmerge, Yocto: DISTRO_FEATURES:append = " usrmerge")`,
+    )
+  const odd: string[] = []
+  for (const name of await readdir(tree)) {
+    if (MOUNTPOINTS.includes(name) || !(await lstat(join(tree, name))).isDirectory()) continue
+    for await (const { path, stats } of walk(join(tree, name)))
+      if (!stats.isFile() && !stats.isDirectory() && !stats.isSymbolicLink()) odd.push(`/${name}/${path}`)
+  }
+  if (odd.length > 0)
+    throw bad(
+      `OSTree holds no devices, pipes or sockets: ${odd
+        .slice(0, 10)
+        .map(path => safe(path))
+        .join(', ')}; remove them`,
+    )
+}
+
+/**
+ * Bring a private copy of an ordinary sysroot into the new layout, its kernel aside.
+ * @throws Failure `files-in-home`
+ */
+export async function changeLayout(tree: string): Promise<void> {
+  for (const name of await readdir(tree)) if (LEFTOVERS.test(name)) await rm(join(tree, name), { recursive: true })
+  await settleEtc(tree)
+  await emptyVar(tree)
+  const ownTmp = await mountsTmp(tree)
+  for (const name of MOUNTPOINTS) {
+    await rm(join(tree, name), { recursive: true, force: true })
+    if (name !== 'tmp' || ownTmp) await makeFolder(tree, name)
+  }
+  if (!ownTmp) await symlink('sysroot/tmp', join(tree, 'tmp'))
+  for (const [name, target] of Object.entries(LINKS)) {
+    await rm(join(tree, name), { recursive: true, force: true })
+    await symlink(target, join(tree, name))
+  }
+  if (!(await isThere(join(tree, 'usr/local')))) await symlink('../var/usrlocal', join(tree, 'usr/local'))
+  await rename(join(tree, 'etc'), join(tree, 'usr/etc'))
+}
+
+/** Whether /tmp is a file system of its own, so that it stays a folder: systemd mounts nothing on a link. */
+async function mountsTmp(tree: string): Promise<boolean> {
+  if (/^\S+\s+\/tmp\s/m.test(await readText(tree, 'etc/fstab'))) return true
+  for (const folder of ['usr/lib/systemd/system', 'etc/systemd/system'])
+    if (await isThere(await inside(tree, join(folder, 'local-fs.target.wants/tmp.mount')))) return true
+  return false
+}
+
+async function readText(tree: string, path: string): Promise<string> {
+  const file = await find(tree, path)
+  return file?.stats.isFile() ? readFile(file.path, 'utf8') : ''
+}
+
+/** What must differ from device to device is made there; the root file system grows to its disk at the first start. */
+async function settleEtc(tree: string): Promise<void> {
+  const write = async (path: string, text: string) => {
+    const at = await inside(tree, path)
+    await makeFolder(tree, dirname(path))
+    await rm(at, { force: true, recursive: true }) // a link there may lead anywhere
+    await writeFile(at, text)
+  }
+  await write('etc/machine-id', '')
+  for (const name of ['.pwd.lock', '.updated']) await rm(await inside(tree, join('etc', name)), { force: true })
+  const fstab = (await readText(tree, 'etc/fstab')).replace(/^# UNCONFIGURED FSTAB.*\n?/m, '')
+  if (/^[^#\s]\S*\s+\/\s/m.test(fstab)) return
+  await write('etc/fstab', `${fstab}LABEL=${ROOT_LABEL} / ext4 defaults,x-systemd.growfs 0 1\n`)
+}

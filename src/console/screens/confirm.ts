@@ -1,0 +1,65 @@
+/** Confirmations: what is about to happen, what it means, and no or yes. */
+import type { DeploymentInfo, OfferInfo, Snapshot } from '../../control/protocol.ts'
+import { BLANK, choice, type Frame, type Line, row, type Screen, say } from '../lines.ts'
+import { running } from '../view.ts'
+import { leftWords } from '../words.ts'
+import { about } from './packages.ts'
+
+/** The answer stands before its meaning, so that it is there on a low screen too. */
+function ask(frame: Frame, yes: boolean, head: string, word: string, meaning: Line[]): Screen {
+  const { keys, confirm } = frame.t
+  return {
+    head,
+    lines: [...choice(frame, yes, [confirm.no, word]), BLANK, ...meaning],
+    keys: [keys.choose, keys.take, keys.yes, keys.back],
+  }
+}
+
+export function confirmInstall(frame: Frame, snapshot: Snapshot, offer: OfferInfo, yes: boolean): Screen {
+  const { t } = frame
+  const to = offer.release?.version ?? offer.file
+  const from = versionOf(running(snapshot))
+  return ask(frame, yes, t.confirm.install(from, to), t.confirm.yesInstall(to), [
+    ...say(frame, t.confirm.stick, { bold: true }),
+    ...say(frame, t.confirm.goesOn),
+    ...say(frame, t.confirm.starts(to)),
+    ...say(frame, t.confirm.keeps(from)),
+    BLANK,
+    ...about(frame, offer),
+  ])
+}
+
+export function confirmReboot(frame: Frame, snapshot: Snapshot, yes: boolean): Screen {
+  const { t } = frame
+  const next = snapshot.deployments.find(d => d.pending) ?? running(snapshot)
+  return ask(frame, yes, t.confirm.reboot, t.confirm.yesReboot, [
+    ...row(frame, t.home.afterReboot, versionOf(next)),
+    ...say(frame, t.confirm.rebootMeaning),
+  ])
+}
+
+export function confirmCancel(frame: Frame, snapshot: Snapshot, yes: boolean): Screen {
+  const { confirm } = frame.t
+  const head = snapshot.job?.kind === 'rollback' ? confirm.cancelRollback : confirm.cancel
+  return ask(frame, yes, head, confirm.yesCancel, say(frame, confirm.cancelMeaning))
+}
+
+export function confirmReturn(
+  frame: Frame,
+  snapshot: Snapshot,
+  to: DeploymentInfo,
+  reason: string,
+  yes: boolean,
+): Screen {
+  const { t } = frame
+  const left = leftWords(to, t)
+  const head = t.confirm.rollback(versionOf(running(snapshot)), to.version)
+  return ask(frame, yes, head, t.confirm.yesRollback(to.version), [
+    ...say(frame, t.confirm.startsAgain(to.version)),
+    ...say(frame, t.confirm.dataStays),
+    ...say(frame, t.confirm.reason(reason)),
+    ...(left ? say(frame, t.confirm.wasLeft(left), { tone: 'warn' }) : []),
+  ])
+}
+
+const versionOf = (one: DeploymentInfo | undefined): string => one?.version || one?.commit.slice(0, 12) || '?'

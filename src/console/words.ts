@@ -1,0 +1,133 @@
+/** What the service says by code and values, in the chosen language; a code that is not known keeps the service's own sentence. */
+import type { Facts, Failure } from '../base/failure.ts'
+import { bytes, safe } from '../base/text.ts'
+import type { DeploymentInfo, HistoryEntry, JobInfo, MediumInfo, Problem, Verdict } from '../control/protocol.ts'
+import type { Fact } from './texts/codes.ts'
+import type { Texts } from './texts.ts'
+
+/** `2026-11-12 10:22`, or as the language writes it, in the device's own time zone; what is no date stays as it is. */
+export function when(time: string | undefined, t?: Texts): string {
+  if (!time) return '-'
+  const date = new Date(time)
+  if (Number.isNaN(date.getTime())) return safe(time, 40)
+  if (t) return date.toLocaleString(t.locale, { dateStyle: 'medium', timeStyle: 'short' })
+  const two = (n: number) => String(n).padStart(2, '0')
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`
+}
+
+/** The values that are sizes and times; all others are names and counts. */
+const SIZES: readonly string[] = ['need', 'free']
+const TIMES: readonly string[] = ['made', 'newest']
+
+/** The sentence with its values, or undefined where a value is missing: an older service does not send it. */
+function filled(say: ((fact: Fact) => string) | undefined, facts: Facts, t: Texts): string | undefined {
+  let missing = say === undefined
+  const text = say?.(name => {
+    const value = facts[name]
+    if (value === undefined) missing = true
+    if (SIZES.includes(name)) return bytes(Number(value), t.locale)
+    return TIMES.includes(name) ? when(String(value), t) : String(value)
+  })
+  return missing ? undefined : text
+}
+
+const own = <T>(table: { readonly [key: string]: T }, key: string): T | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined
+
+/** What a code means; `otherwise` for one that is not known. */
+export const whatWords = (code: string, facts: Facts | undefined, t: Texts, otherwise: string): string =>
+  filled(own(t.what, code), facts ?? {}, t) ?? otherwise
+
+/** What to do about a code. */
+export const nextWords = (code: string, t: Texts): string => own(t.next, code) ?? t.next.internal
+
+export const verdictShort = (verdict: Verdict, preselected: boolean, t: Texts): string =>
+  verdict.fits
+    ? preselected
+      ? t.packages.best
+      : t.packages.fits
+    : (own<string>(t.short, verdict.code) ?? verdict.code)
+
+export const verdictWords = (verdict: Extract<Verdict, { fits: false }>, t: Texts): string =>
+  whatWords(verdict.code, verdict.facts, t, verdict.why)
+
+export const mediumWords = (medium: MediumInfo, t: Texts): string =>
+  filled(own(t.medium, medium.code ?? ''), { filesystem: medium.filesystem }, t) ??
+  medium.text ??
+  own<string>(t.mediumState, medium.state) ??
+  medium.state
+
+export const problemWords = (problem: Problem, t: Texts): { text: string; next: string } => ({
+  text: whatWords(problem.code, {}, t, problem.text),
+  next: own(t.next, problem.code) ?? problem.next,
+})
+
+export const leftWords = (one: DeploymentInfo, t: Texts): string | undefined =>
+  one.leftBecause === undefined ? undefined : whatWords(one.leftCode ?? '', one.leftFacts, t, one.leftBecause)
+
+/** What a request or the connection ended with. */
+export const failureWords = (failure: Failure, t: Texts): string =>
+  whatWords(failure.code, failure.facts, t, failure.message)
+
+export const stepWords = (step: string, t: Texts): string => own<string>(t.step, step) ?? step
+
+export const healthWord = (verdict: string | undefined, t: Texts): string =>
+  own<string>(t.healthWord, verdict ?? 'none') ?? String(verdict)
+
+/** What is going on with a job, and what that means: without a word about the stick, which stands elsewhere. */
+export function jobWords(job: JobInfo, t: Texts): string {
+  const { phase } = t
+  const to = job.to.version || job.to.commit.slice(0, 12)
+  const from = job.from.version || job.from.commit.slice(0, 12)
+  const why = job.code === undefined ? '' : whatWords(job.code, job.facts, t, '')
+  // A cause that is not known is told whole by the service.
+  if (job.code !== undefined && why === '') return job.text
+  switch (job.phase) {
+    case 'installing':
+      if (job.state === 'paused') return `${why} ${nextWords(job.code ?? '', t)}`
+      if (job.progress?.step === 'admit') return phase.admit
+      return job.progress?.step === 'stage' ? phase.stage(to) : phase.install(to)
+    case 'rolling-back':
+      return phase.rollingBack(to)
+    case 'undoing':
+      return phase.undoing(why)
+    case 'reboot':
+      return job.kind === 'install' ? phase.reboot(to) : phase.rebootBack(to)
+    case 'trying':
+      return phase.trying(to)
+    case 'falling-back':
+      return phase.fallingBack(why, from)
+    case 'returning':
+      return phase.returning(why, from)
+    case 'done':
+      return job.kind === 'install' ? phase.done(to) : phase.doneBack(to)
+    case 'fell-back':
+      return phase.fellBack(why, from)
+    case 'failed':
+      if (job.kind !== 'install' || job.code === 'overruled') return why
+      return changedSides(job) ? phase.stuckOnBad(why) : phase.failed(why, from)
+    case 'cancelled':
+      return phase.cancelled
+    default:
+      return job.text
+  }
+}
+
+/** A failed installation whose release was started: the device could not be taken back to the one before. */
+export const changedSides = (job: JobInfo): boolean =>
+  job.state === 'failed' && (job.code === 'unhealthy' || job.code === 'boot-failed')
+
+/** One entry of the history in a line, without its time. */
+export function eventWords(entry: HistoryEntry, t: Texts): string {
+  const of = (key: string) => (typeof entry[key] === 'string' ? (entry[key] as string) : '?')
+  const say = own<(version: string, from: string) => string>(t.event, entry.event)
+  return say ? say(of('version'), of('from')) : entry.event
+}
+
+/** Why an entry came about: what a person wrote, or what the device found; empty where it needs no reason. */
+export function entryReason(entry: HistoryEntry, t: Texts): string {
+  if (typeof entry.reason === 'string') return entry.reason
+  if (typeof entry.code !== 'string') return ''
+  const text = typeof entry.text === 'string' ? entry.text : entry.code
+  return whatWords(entry.code, (entry.facts ?? {}) as Facts, t, text)
+}

@@ -1,0 +1,233 @@
+/** Every screen of the console in every state that looks different: what the goldens show and the size tests go through. */
+
+import type { Known } from '../../src/console/due.ts'
+import { deploymentName, offerName, START, type Ui, type View } from '../../src/console/view.ts'
+import type { HistoryEntry, Snapshot } from '../../src/control/protocol.ts'
+import { deployment, job, medium, offer, progress, refusedOffer, snapshot } from './snapshots.ts'
+
+export interface Moment {
+  name: string
+  snapshot: Snapshot
+  ui: Ui
+  known: Known
+}
+
+const older = deployment({
+  index: 2,
+  commit: '08'.repeat(32),
+  version: '0.8',
+  pinned: true,
+  installedAt: '2025-06-01T09:00:00Z',
+  lastGood: '2025-10-30T09:00:00Z',
+})
+const fellBack = deployment({
+  index: 3,
+  commit: '2a'.repeat(32),
+  version: '2.0',
+  installedAt: '2026-03-02T10:00:00Z',
+  leftBecause: 'version 2.0 failed the health check 10-printer',
+  leftCode: 'unhealthy',
+  leftFacts: { version: '2.0', check: '10-printer' },
+})
+/** A device with a past, and a stick with packages of every kind. */
+export const FULL = snapshot({
+  deployments: [...snapshot().deployments, older, fellBack],
+  media: [
+    medium({ size: 16e9, free: 2e9 }),
+    medium({
+      path: '/dev/sdb1',
+      name: 'sdb1',
+      filesystem: 'apfs',
+      state: 'trouble',
+      code: 'unsupported-filesystem',
+      text: 'its filesystem is apfs; use FAT32, exFAT, NTFS or ext4',
+    }),
+  ],
+  offers: [
+    refusedOffer(),
+    offer(),
+    refusedOffer({
+      path: '/run/superblock/media/STICK/press-7.superblock',
+      file: 'press-7.superblock',
+      verdict: {
+        ...{ fits: false, code: 'wrong-device', why: 'it is for press-7, this device is gadget-3000' },
+        facts: { wants: 'press-7', is: 'gadget-3000' },
+      },
+    }),
+    refusedOffer({
+      path: '/run/superblock/media/STICK/._gadget-2.0.superblock',
+      file: '._gadget-2.0.superblock',
+      verdict: { fits: false, code: 'sidecar', why: 'macOS left this beside the real file; it is no package' },
+    }),
+  ],
+})
+
+const entry = (at: string, event: string, facts: object = {}): HistoryEntry => ({ at, event, ...facts, prev: '' })
+const PAST: HistoryEntry[] = [
+  entry('2025-11-01T09:00:00Z', 'installed', { job: 'job-0', version: '0.9', from: '0.8', commit: '09'.repeat(32) }),
+  entry('2025-11-01T09:03:00Z', 'good', { job: 'job-0', version: '0.9', commit: '09'.repeat(32) }),
+  entry('2026-03-02T10:00:00Z', 'installed', { job: 'job-1', version: '2.0', from: '1.0', commit: '2a'.repeat(32) }),
+  entry('2026-03-02T10:04:00Z', 'fell-back', {
+    ...{ job: 'job-1', version: '2.0', to: '1.0', commit: '2a'.repeat(32), code: 'unhealthy' },
+    ...{ text: 'version 2.0 failed the health check 10-printer', facts: { version: '2.0', check: '10-printer' } },
+  }),
+  entry('2026-03-05T07:00:00Z', 'rollback', { job: 'job-2', version: '0.9', from: '1.0', reason: 'the paper jams' }),
+]
+
+const checks = [
+  { name: '10-printer', ok: true, seconds: 1.2, output: '' },
+  { name: '20-network', ok: true, seconds: 0.4, output: '' },
+]
+const badChecks = [
+  { name: '10-printer', ok: false, seconds: 4, output: 'no answer from head 3\nprinter: exit status 1' },
+  { name: '20-network', ok: true, seconds: 0.4, output: '' },
+]
+const to = FULL.deployments[1] ?? older
+const { progress: _, ...still } = job()
+
+const moment = (name: string, now: Snapshot, view: View = START.view, over: Partial<Ui & Known> = {}): Moment => {
+  const { pulse = { beats: 1, quiet: 0 }, past, seen = [], ...ui } = over
+  return { name, snapshot: now, ui: { ...START, view, ...ui }, known: { pulse, past, seen } }
+}
+const during = (over: Parameters<typeof job>[0], rest: Partial<Snapshot> = {}) =>
+  snapshot({ media: [medium()], ...rest, job: job(over) })
+
+export const MOMENTS: readonly Moment[] = [
+  moment('home-empty', snapshot({ deployments: [deployment({ booted: true })], health: null })),
+  moment('home', snapshot({ ...FULL, offers: [offer()], media: [medium()] })),
+  moment('home-full', {
+    ...FULL,
+    problems: [{ code: 'reboot-failed', text: 'cannot run systemctl: exit status 1', next: 'Switch it off and on.' }],
+  }),
+  moment('home-reading', snapshot({ media: [medium({ state: 'reading' })] })),
+  moment('home-nothing-fits', snapshot({ media: [medium()], offers: [refusedOffer()] })),
+  moment('home-no-package', snapshot({ media: [medium()] })),
+  moment(
+    'home-pending',
+    snapshot({
+      deployments: [deployment({ pending: true, version: '2.0', commit: 'b2'.repeat(32) }), ...FULL.deployments],
+      job: job({ state: 'reboot' }),
+    }),
+    START.view,
+    { closed: 'job-1 reboot' },
+  ),
+  moment('packages', FULL, { at: 'packages', chosen: '' }),
+  moment('packages-refused', FULL, { at: 'packages', chosen: '/run/superblock/media/STICK/press-7.superblock' }),
+  moment('packages-none', snapshot(), { at: 'packages', chosen: '' }),
+  moment('confirm-install', FULL, { at: 'install', offer: offerName(offer()), yes: false }),
+  moment('confirm-reboot', FULL, { at: 'reboot', yes: true }),
+  moment('confirm-cancel', during({}), { at: 'cancel', yes: false }),
+  moment('progress-admit', during({ progress: progress({ step: 'admit', at: 1, bytesTotal: 0, bytesDone: 0 }) })),
+  moment('progress', during({})),
+  moment('progress-slow', during({}), START.view, { pulse: { beats: 7, quiet: 21 } }),
+  moment('progress-stuck', during({}), START.view, { pulse: { beats: 7, quiet: 95 } }),
+  moment(
+    'progress-deploy',
+    during({ stick: 'remove', cancellable: false, progress: progress({ step: 'deploy', at: 5, bytesTotal: 0 }) }),
+  ),
+  moment('progress-paused', {
+    ...snapshot(),
+    job: { ...still, state: 'paused', code: 'media-gone', text: 'The stick was removed.' },
+  }),
+  moment(
+    'progress-undoing',
+    during({
+      phase: 'undoing',
+      code: 'no-space',
+      facts: { where: '/sysroot', need: 3e9, free: 1.2e9 },
+      stick: 'remove',
+      cancellable: false,
+    }),
+  ),
+  moment('progress-rollback', {
+    ...snapshot(),
+    job: job({
+      ...{ kind: 'rollback', phase: 'rolling-back', stick: 'none', cancellable: false },
+      ...{ to: { version: '0.9', commit: '' }, progress: progress({ step: 'rollback', at: 1, of: 1, bytesTotal: 0 }) },
+    }),
+  }),
+  moment('ready', during({ state: 'reboot', stick: 'remove' })),
+  moment('ready-countdown', during({ state: 'reboot', stick: 'remove', rebootIn: 11.2 })),
+  moment(
+    'ready-going-back',
+    during({
+      ...{ state: 'reboot', phase: 'returning', stick: 'remove', rebootIn: 9, cancellable: false },
+      ...{ code: 'unhealthy', facts: { version: '2.0', check: '10-printer' } },
+    }),
+  ),
+  moment('trial', {
+    ...snapshot({ health: { verdict: 'checking', at: '2026-03-02T10:03:00Z', version: '2.0', checks } }),
+    job: { ...still, state: 'trying', phase: 'trying', stick: 'remove', cancellable: false },
+  }),
+  moment(
+    'trial-done',
+    {
+      ...snapshot({ health: { verdict: 'good', at: '2026-03-02T10:03:00Z', version: '2.0', checks } }),
+      job: { ...still, state: 'done', phase: 'done', stick: 'remove', cancellable: false },
+    },
+    START.view,
+    { watched: 'job-1' },
+  ),
+  moment(
+    'cancelled',
+    snapshot({ job: { ...still, state: 'cancelled', phase: 'cancelled', code: 'cancelled', stick: 'remove' } }),
+    START.view,
+    { watched: 'job-1' },
+  ),
+  moment('rollback', FULL, { at: 'rollback', chosen: '' }),
+  moment('rollback-none', snapshot({ deployments: [deployment({ booted: true })] }), { at: 'rollback', chosen: '' }),
+  moment('rollback-reason', FULL, { at: 'reason', to: deploymentName(to), reason: 'the paper jams' }),
+  moment('rollback-confirm', FULL, { at: 'return', to: deploymentName(to), reason: 'the paper jams', yes: false }),
+  moment('history', FULL, { at: 'history', place: 1 }, { past: { entries: PAST, chain: { ok: true, lines: 5 } } }),
+  moment(
+    'history-broken',
+    FULL,
+    { at: 'history', place: 0 },
+    { past: { entries: PAST, chain: { ok: false, lines: 5, brokenAt: 3 } } },
+  ),
+  moment(
+    'log',
+    FULL,
+    { at: 'log', place: 0 },
+    {
+      seen: [
+        { at: '2026-03-02T09:59:00Z', text: 'Installing 2.0: step 1 of 6, checking the package' },
+        { at: '2026-03-02T09:59:01Z', text: 'Leave the stick in.' },
+      ],
+    },
+  ),
+  moment(
+    'trouble-failed',
+    during({
+      ...{ state: 'failed', code: 'no-space', facts: { where: '/sysroot', need: 3e9, free: 1.2e9 }, stick: 'remove' },
+    }),
+  ),
+  moment(
+    'trouble-fell-back',
+    during({
+      ...{ state: 'fell-back', code: 'unhealthy', facts: { version: '2.0', check: '10-printer' }, stick: 'remove' },
+    }),
+  ),
+  moment(
+    'trouble-still-bad',
+    during(
+      { state: 'failed', code: 'unhealthy', facts: { version: '2.0', check: '10-printer' }, stick: 'remove' },
+      {
+        deployments: [deployment({ booted: true, version: '2.0', commit: 'b2'.repeat(32) })],
+        health: { verdict: 'bad', at: '2026-03-02T10:03:00Z', version: '2.0', checks: badChecks },
+      },
+    ),
+  ),
+  moment(
+    'trouble-unknown-code',
+    during({ state: 'failed', code: 'flux', text: 'The flux of the capacitor is low. Nothing was changed.' }),
+  ),
+  moment(
+    'problems',
+    {
+      ...FULL,
+      problems: [{ code: 'reboot-failed', text: 'cannot run systemctl: exit status 1', next: 'Switch it off and on.' }],
+    },
+    { at: 'trouble' },
+  ),
+]
