@@ -1,5 +1,6 @@
 /** A package file as this process itself sees it: opened, its signatures checked, and not a byte of it believed before that. */
 import { resolve } from 'node:path'
+import { Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import type { Manifest } from '../package/manifest.ts'
 import { type Head, openFile, readHead, type Source } from '../package/read.ts'
@@ -20,6 +21,8 @@ export interface Opened {
   trusted: Verdict
 }
 
+const NO_KEYS = 'this computer has no usable signing key to check it with; name one with --key'
+
 /**
  * @param keys files or folders of public keys in place of the device's own
  * @throws Failure of the reader (`not-a-package`, `truncated`, `unreadable`…); the file is closed then
@@ -34,11 +37,15 @@ export async function openPackage(
   for (const key of keys ?? [])
     if (!(await isThere(resolve(key)))) throw usage(`cannot use the keys in ${key}: there is no such file or folder`)
   const keyring = await loadKeys(keys ? keys.map(key => resolve(key)) : [...signatures.keys])
+  if (keyring.keys.length === 0 && keys)
+    throw usage(keyring.problems[0] ?? `cannot use the keys in ${keys.join(', ')}: there is none`)
+  if (!(await isThere(path))) throw new Failure('not-found', `cannot read ${path}: there is no such file`)
   const source = await openFile(path)
   try {
     const head = await readHead(source)
     const checked = await verifySignatures(head.manifest, head.signatures, keyring)
-    const trusted = judgeSignatures(checked, keyring.keys.length, head.signatures.length, signatures.required)
+    const judged = judgeSignatures(checked, keyring.keys.length, head.signatures.length, signatures.required)
+    const trusted = !judged.fits && judged.code === 'no-keys' ? { ...judged, why: NO_KEYS } : judged
     return { path, source, head, keyring, required: signatures.required, ...checked, trusted }
   } catch (error) {
     await source.close()

@@ -1,4 +1,5 @@
 /** `superblock pin` and `unpin`: whether a release is kept however many follow. */
+import { safe } from '../base/text.ts'
 import { type Context, parseIndex } from './context.ts'
 import { say, sayJson } from './io.ts'
 
@@ -10,6 +11,9 @@ async function set({ io, json, client }: Context, text: string, pinned: boolean)
   const service = await client()
   await (pinned ? service.pin(index) : service.unpin(index))
   if (json) sayJson(io, { index, pinned })
-  else say(io, pinned ? `Release ${index} is pinned.` : `Release ${index} is no longer pinned.`)
+  else {
+    const version = safe((await service.status()).deployments[index]?.version || 'without a version')
+    say(io, `Deployment ${index}, release ${version}, is ${pinned ? 'kept until it is unpinned' : 'no longer pinned'}.`)
+  }
   return 0
 }

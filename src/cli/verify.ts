@@ -41,19 +41,18 @@ function insist(file: string, verdict: Verdict): void {
   if (!verdict.fits) throw new Failure(verdict.code, `cannot trust ${safe(file)}: ${verdict.why}`)
 }
 
-/** A percentage that is drawn over on a terminal, and a line every tenth elsewhere. */
-function progress(io: Io, size: number) {
+/** A percentage that is drawn over: for who sits at a terminal, never among what the command answers. */
+function progress({ stderr }: Io, size: number) {
   let done = 0
   let shown = -1
-  const step = io.stdout.isTTY ? 1 : 10
   return {
     count(more: number) {
       done += more
       const percent = size > 0 ? Math.floor(Math.min(1, done / size) * 100) : 100
-      if (percent < shown + step && shown >= 0) return
-      shown = percent - (percent % step)
-      io.stdout.write(io.stdout.isTTY ? `\r\u001b[K${shown} %  ${bytes(done)} of ${bytes(size)}` : `${shown} %\n`)
+      if (!stderr.isTTY || percent === shown) return
+      shown = percent
+      stderr.write(`\r\u001b[K${shown} %  ${bytes(done)} of ${bytes(size)}`)
     },
-    end: () => void (io.stdout.isTTY && io.stdout.write('\r\u001b[K')),
+    end: () => void (stderr.isTTY && stderr.write('\r\u001b[K')),
   }
 }

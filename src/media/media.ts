@@ -228,7 +228,7 @@ export function openMedia(
 /** What tells a mount from an earlier one on the same folder, with what is mounted on it. */
 function markOf(mount: Mount, all: readonly Mount[]): string {
   const inner = all.filter(one => isBelow(one.path, mount.path))
-  return [mount, ...inner].map(({ id, source }) => `${id} ${source}`).join('\n')
+  return [mount, ...inner].map(({ id, origin, source }) => `${id} ${origin} ${source}`).join('\n')
 }
 
 /** A file on no medium that is known: wherever it is, it may hang, so a child of its own reads it. */

@@ -6,6 +6,8 @@ export interface Mount {
   id: number
   /** the mount that this one lies on */
   parent: number
+  /** device number and folder of the filesystem that is seen at `path` */
+  origin: string
   path: string
   filesystem: string
   /** what is mounted: a device node, or a name */
@@ -22,12 +24,13 @@ export function parseMountinfo(text: string): Mount[] {
   for (const line of text.split('\n')) {
     const fields = line.split(' ')
     const dash = fields.indexOf('-', 6)
-    const [id, parent, , , path] = fields
+    const [id, parent, device, root, path] = fields
     const filesystem = fields[dash + 1]
     if (dash < 0 || !id || !path || filesystem === undefined) continue
     mounts.push({
       id: Number(id),
       parent: Number(parent),
+      origin: `${device} ${root}`,
       path: utf8(decoded(path)),
       filesystem,
       source: utf8(decoded(fields[dash + 2] ?? '')),

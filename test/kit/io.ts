@@ -26,7 +26,7 @@ export function makeIo(typed?: readonly string[]): { io: Io; out(): string; err(
   const io: Io = {
     stdin: Object.assign(streams.stdin, { isTTY }),
     stdout: Object.assign(streams.stdout, { isTTY, columns: 80 }),
-    stderr: streams.stderr,
+    stderr: Object.assign(streams.stderr, { isTTY }),
     env: { TERM: 'xterm', NO_COLOR: '1' },
   }
   return { io, out: () => text.stdout, err: () => text.stderr }

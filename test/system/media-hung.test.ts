@@ -178,8 +178,8 @@ describe.skipIf(why)(`sticks that hang${why ? ` (skipped: ${why})` : ''}`, () =>
     expect(media.find(one => one.path === pathOf('OTHER'))?.size).toBeGreaterThan(10e6)
     stick.go()
     await medium('HUNG', one => one.size !== undefined, 'with its size')
-    const { children } = await holdings(pid)
-    expect(children.filter(child => child.includes('prober'))).toHaveLength(1)
+    const probers = async () => (await holdings(pid)).children.filter(child => child.includes('prober'))
+    await expect.poll(probers, { timeout: 10_000 }).toHaveLength(1)
   })
 
   test('as it is put in: it is reported, and the package on another stick is installed', async () => {

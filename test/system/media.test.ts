@@ -145,13 +145,33 @@ describe.skipIf(why)(`real sticks${why ? ` (skipped: ${why})` : ''}`, () => {
   })
 
   test('another stick in the same place within a moment is another stick', async () => {
-    const first = await plug(device, await imageOf('first', { 'first.superblock': two.file }), 'SWAP')
+    const folder = await folderOf(at('SWAP'))
+    const pid = (await device.service.pid()) as number
+    /** While the service does not look. The kernel gives the new mount the number of the old one. */
+    const swap = async (...steps: string[][]) => {
+      process.kill(pid, 'SIGSTOP')
+      try {
+        for (const step of steps) await enter(...step)
+      } finally {
+        process.kill(pid, 'SIGCONT')
+      }
+    }
+    const fresh = (name: string) => [
+      ['mount', '-t', 'tmpfs', 'swap', folder],
+      ['cp', two.file, join(folder, `${name}.superblock`)],
+    ]
+    await swap(...fresh('first'))
     await shows(['SWAP/first.superblock'], 'the first')
-    const second = await imageOf('second', { 'second.superblock': two.file })
-    // The kernel gives the new mount the number of the old one.
-    await enter('sh', '-c', 'umount "$1" && mount -o loop,ro,noload "$2" "$1"', 'sh', first.path, second.file)
+    await swap(['umount', folder], ...fresh('second'))
     await shows(['SWAP/second.superblock'], 'the second')
-    await first.remove()
+    await enter('umount', folder)
+    // Other folders of one filesystem, which goes on.
+    for (const name of ['third', 'fourth']) await layOut(join(lab, name), { [`${name}.superblock`]: two.file })
+    await enter('mount', '--bind', join(lab, 'third'), folder)
+    await shows(['SWAP/third.superblock'], 'the third')
+    await swap(['umount', folder], ['mount', '--bind', join(lab, 'fourth'), folder])
+    await shows(['SWAP/fourth.superblock'], 'the fourth')
+    await enter('umount', folder)
     await shows([], 'nothing')
   })
 

@@ -286,6 +286,9 @@ describe.runIf(root)('a sysroot that could not start is refused (needs root)', (
   test('without an initramfs on purpose, but with a program that needs libraries', async () => {
     const input = await makeRootfs(fresh('rootfs'), { [`boot/initrd.img-${KERNEL}`]: null })
     const kernelArgs = 'root=/dev/mmcblk0p3 init=/usr/lib/ostree/ostree-prepare-root'
+    await expect(convert({ sysrootImagePath: input, kernelArgs: 'quiet' })).rejects.toMatchObject({
+      code: 'no-initramfs',
+    })
     await expect(convert({ sysrootImagePath: input, kernelArgs })).rejects.toThrow(/linked statically/)
     await writeFile(join(input, 'usr/lib/ostree/ostree-prepare-root'), '#!a static program\n')
     expect(await convert({ sysrootImagePath: input, kernelArgs })).toBeTruthy()

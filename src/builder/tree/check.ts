@@ -60,16 +60,8 @@ export async function checkStart(tree: string, kernel: Kernel, folder: string, w
       `cannot use the sysroot: its initramfs does not start OSTree, for it has no ostree-prepare-root; make one with: superblock-builder initramfs`,
     )
   const builtin = await find(tree, join(kernel.folder, 'modules.builtin'))
-  const has = (module: string, list: Iterable<string>) =>
-    [...list].some(name => new RegExp(`/${module}\\.ko(\\.\\w+)?$`).test(name))
-  const inKernel = builtin ? (await readFile(builtin.path, 'utf8')).split('\n').map(name => `/${name}`) : []
-  if (
-    !has('ext4', inKernel) &&
-    !has(
-      'ext4',
-      [...names].map(name => `/${name}`),
-    )
-  )
+  const inKernel = builtin ? (await readFile(builtin.path, 'utf8')).split('\n') : []
+  if (![...inKernel, ...names].some(name => /(^|\/)ext4\.ko(\.\w+)?$/.test(name)))
     throw notBootable(['ext4, which its root file system has, in the kernel or in the initramfs'])
 }
 
@@ -80,13 +72,12 @@ export const startsOstree = (names: ReadonlySet<string>) =>
 /** Without an initramfs the kernel runs ostree-prepare-root itself, where there are no libraries yet. */
 async function checkBareStart(tree: string): Promise<void> {
   const kargs = await find(tree, KARGS)
-  if (!kargs)
+  const init = kargs && /(?:^|\s)init=\/(\S+)/.exec(await readFile(kargs.path, 'utf8'))?.[1]
+  if (!init)
     throw new Failure(
       'no-initramfs',
       'cannot use the sysroot: it has no initramfs; make one with: superblock-builder initramfs, give one with --initramfs, or go without by --kernel-args "root=… init=…"',
     )
-  const text = await readFile(kargs.path, 'utf8')
-  const init = /(?:^|\s)init=\/(\S+)/.exec(text)?.[1] ?? PREPARE_ROOT
   const program = await find(tree, init)
   if (!program) throw notBootable([`/${init}, which its kernel arguments name as init=`])
   if (await isDynamic(program.path))

@@ -38,8 +38,8 @@ test('verify reads all of a good package and names its signer', async () => {
 
 test('verify shows its progress on a terminal', async () => {
   const path = await file('good.superblock', await good())
-  const { out } = await superblock(['verify', path, '--key', key], [])
-  expect(out.replaceAll('\r\u001b[K', '<line>')).toMatch(/<line>\d+ % {2}/)
+  const { err } = await superblock(['verify', path, '--key', key], [])
+  expect(err.replaceAll('\r\u001b[K', '<line>')).toMatch(/<line>\d+ % {2}/)
 })
 
 const spoil = (bytes: Buffer, at: number) => {

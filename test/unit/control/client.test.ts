@@ -176,3 +176,11 @@ test('a stream that the service refuses gives its reason', async () => {
   const { failure } = await collect(connect(socket).events(new AbortController().signal))
   expect(failure?.message).toContain('broken')
 })
+
+test('the values that a refusal names come with it', async () => {
+  control = await makeControl()
+  const facts = { where: '/boot', need: 5, free: 2 }
+  control.refuse('install', new Failure('no-space', 'cannot install: no room', { facts }))
+  const asked = connect(control.socket).install({ id: '12345678' })
+  await expect(asked).rejects.toMatchObject({ code: 'no-space', message: 'cannot install: no room', facts })
+})

@@ -10,7 +10,7 @@ it('reads optional fields, escapes and UTF-8', () => {
     Buffer.from(line('/media/gr\u00fcn')).toString('latin1'),
     '',
   ].join('\n')
-  const rest = { id: 36, parent: 35, filesystem: 'vfat', source: '/dev/sda1' }
+  const rest = { id: 36, parent: 35, origin: '8:1 /', filesystem: 'vfat', source: '/dev/sda1' }
   expect(parseMountinfo(text)).toEqual([
     { ...rest, path: '/media/a' },
     { ...rest, path: '/media/with space\nand\\more' },
@@ -19,7 +19,9 @@ it('reads optional fields, escapes and UTF-8', () => {
 })
 it('passes over what is no mount', () => expect(parseMountinfo('garbage\n1 2 3\n')).toEqual([]))
 
-const mount = (id: number, parent: number, path: string): Mount => ({ id, parent, path, filesystem: 'x', source: 'y' })
+const mount = (id: number, parent: number, path: string): Mount => ({
+  ...{ id, parent, path, origin: '8:1 /', filesystem: 'x', source: 'y' },
+})
 const seen = (...mounts: Mount[]) => visible(mounts).map(({ id }) => id)
 const root = mount(1, 0, '/')
 
