@@ -98,3 +98,11 @@ export async function privateFolder(path: string): Promise<void> {
 export async function removeTree(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true })
 }
+
+/** Move what cannot be used out of the way, for who wants to look at it. @returns its new name */
+export async function setAside(path: string): Promise<string> {
+  const aside = `${path}.damaged`
+  await removeTree(aside)
+  await rename(path, aside)
+  return aside
+}

@@ -17,6 +17,8 @@ import { failureWords } from './words.ts'
 /** Milliseconds that an answer stays when no key takes it away. */
 const NOTE_STAYS = 10_000
 const KERNEL_SPEAKS = 1500
+/** A reboot that was so many seconds off when the service went is taken for its reason. */
+const SOON = 4
 
 export type Look = Omit<Frame, 'columns' | 'rows'>
 
@@ -36,6 +38,12 @@ export function App({ client, look, onRedraw }: { client: Client; look: Look; on
   // Ink gives keys to the handler of the drawing before for a moment; that one would know an older snapshot.
   const latest = useRef({ snapshot, past, seen, lost })
   latest.current = { snapshot, past, seen, lost }
+  // Once the service is gone, it was the reboot; once it is back, the reboot is over.
+  const rebooting = useRef(false)
+  const away = useRef(false)
+  if (lost && (snapshot?.job?.rebootIn ?? SOON) < SOON) rebooting.current = true
+  if (!lost && away.current) rebooting.current = false
+  away.current = lost !== undefined
   const frame = { ...look, ...useSize() }
   const change = (next: Ui) => {
     now.current = next
@@ -66,7 +74,9 @@ export function App({ client, look, onRedraw }: { client: Client; look: Look; on
     try {
       if (request.do === 'history') setPast(await client.history(true))
       else await perform(client, request)
-      if (request.do === 'reboot') note(look.t.ready.rebooting)
+      if (request.do !== 'reboot') return
+      rebooting.current = true
+      note(look.t.ready.rebooting)
     } catch (error) {
       const failure = asFailure(error, request.do)
       if (!isUnreachable(failure)) note(`${failureWords(failure, look.t)} (${failure.code})`) // else the screen says it
@@ -92,7 +102,8 @@ export function App({ client, look, onRedraw }: { client: Client; look: Look; on
   keys.current ??= makeKeys()
   useInput((input, pressed) => keys.current?.(input, pressed).forEach(act))
 
-  if (!snapshot || lost) return <Page frame={frame} snapshot={snapshot} screen={wait(frame, lost, snapshot)} />
+  if (!snapshot || lost)
+    return <Page frame={frame} snapshot={snapshot} screen={wait(frame, lost, snapshot, rebooting.current)} />
   const screen = due(frame, snapshot, now.current, { pulse, past, seen })
   return <Page frame={frame} snapshot={snapshot} screen={screen} note={now.current.note} />
 }

@@ -1,5 +1,4 @@
 /** What a terminal can show: which letters and signs it has, how wide they are, and text fitted to that. */
-import { safe } from '../base/text.ts'
 
 export interface Glyphs {
   /** which letters there are: those of the terminal's Unicode font, those of the Linux console's, or ASCII */
@@ -46,6 +45,9 @@ const INSTEAD: { [letter: string]: string } = {
   ...{ '€': 'EUR', '£': 'GBP', '°': 'deg', µ: 'u', '±': '+-', '²': '2', '³': '3', '©': '(c)', '®': '(R)', '™': '(TM)' },
 }
 
+/** Control and format characters, lone surrogates, private and unassigned ones, and what ends a line or a paragraph. */
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u
+
 const escaped = (letter: string) => {
   const code = letter.codePointAt(0)?.toString(16) ?? ''
   return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, '0')}`
@@ -59,10 +61,11 @@ const escaped = (letter: string) => {
 export function readable(text: string, glyphs: Glyphs, limit = 2000): string {
   let marks = 0
   let shown = ''
-  for (const letter of safe(text.normalize('NFC'), limit)) {
+  const whole = text.normalize('NFC')
+  for (const letter of whole.length > limit ? `${whole.slice(0, limit)}...` : whole) {
     marks = /\p{M}/u.test(letter) ? marks + 1 : 0
     // Marks pile up on one letter without end, and would reach into the lines around it.
-    if (marks > 2 || /\p{C}/u.test(letter)) shown += escaped(letter)
+    if (marks > 2 || UNSEEN.test(letter)) shown += escaped(letter)
     else if (/\p{Zs}/u.test(letter)) shown += ' '
     else if (glyphs.letters === 'unicode' || isPlain(letter)) shown += letter
     else if (glyphs.letters === 'console' && IN_CONSOLE.test(letter)) shown += letter

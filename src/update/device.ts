@@ -22,6 +22,9 @@ export interface DeviceState {
 /** Commits never change, so what `ostree show` says of one is asked once. */
 const timestamps = new Map<string, string>()
 
+/** The later of two RFC 3339 times; an empty one is before all. */
+export const later = (a: string, b: string) => (Date.parse(b) > (Date.parse(a) || 0) ? b : a)
+
 /**
  * Ask ostree.
  * @throws Failure `not-booted` when the running system is no deployment
@@ -38,9 +41,7 @@ export async function readDevice(engine: Engine, remembered: string): Promise<De
   )
   const booted = list.find(deployment => deployment.booted)
   if (!booted) throw notBooted()
-  const newest = [remembered, ...list.map(deployment => deployment.timestamp)].reduce((a, b) =>
-    Date.parse(b) > (Date.parse(a) || 0) ? b : a,
-  )
+  const newest = list.map(deployment => deployment.timestamp).reduce(later, remembered)
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
   return { deployments: list, booted, newest, bootId }
 }

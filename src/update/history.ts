@@ -1,12 +1,13 @@
 /** The device's own record of what was done to it: append-only lines, each carrying the SHA-256 of the one before. */
 import { createHash } from 'node:crypto'
-import { truncate } from 'node:fs/promises'
+import { readFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { appendLine, readIfThere } from '../base/files.ts'
+import { appendLine, isThere, readIfThere, setAside } from '../base/files.ts'
 import { evenIfFull } from './reserve.ts'
 import type { HistoryEntry } from './snapshot.ts'
 
 const NONE = '0'.repeat(64)
+const LINE_END = 0x0a
 const digest = (line: string) => createHash('sha256').update(line).digest('hex')
 
 export interface Chain {
@@ -26,9 +27,11 @@ export interface History {
 /** A torn last line, left by a power cut inside an append, is taken off; nothing else is ever changed. */
 export async function openHistory(folder: string): Promise<History> {
   const path = join(folder, 'history.jsonl')
-  const before = await readIfThere(path)
-  if (before && !before.endsWith('\n'))
-    await truncate(path, Buffer.byteLength(before.slice(0, before.lastIndexOf('\n') + 1)))
+  if (await isThere(path)) {
+    const before = await readFile(path).catch(() => setAside(path).then(() => undefined))
+    if (before && before.length > 0 && before.at(-1) !== LINE_END)
+      await truncate(path, before.lastIndexOf(LINE_END) + 1)
+  }
   let last = digestOfLast((await readIfThere(path)) ?? '')
   const lines = async () => ((await readIfThere(path)) ?? '').split('\n').filter(line => line !== '')
   // Appends queue here: two at once would both name the same predecessor.
@@ -47,11 +50,7 @@ export async function openHistory(folder: string): Promise<History> {
     async entries() {
       const entries: HistoryEntry[] = []
       for (const line of await lines()) {
-        try {
-          entries.push(JSON.parse(line) as HistoryEntry)
-        } catch {
-          entries.push({ at: '', event: 'unreadable', prev: '' })
-        }
+        entries.push(parse(line) ?? { at: '', event: 'unreadable', prev: '' })
       }
       return entries
     },
@@ -59,16 +58,34 @@ export async function openHistory(folder: string): Promise<History> {
       const all = await lines()
       let expected = NONE
       for (const [at, line] of all.entries()) {
-        let prev: unknown
-        try {
-          prev = (JSON.parse(line) as HistoryEntry).prev
-        } catch {}
-        if (prev !== expected) return { ok: false, lines: all.length, brokenAt: at + 1 }
+        if (parse(line)?.prev !== expected) return { ok: false, lines: all.length, brokenAt: at + 1 }
         expected = digest(line)
       }
       return { ok: true, lines: all.length }
     },
   }
+}
+
+function parse(line: string): HistoryEntry | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    const entry = value as HistoryEntry
+    return typeof value === 'object' && value !== null && typeof entry.event === 'string' ? entry : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** What must not be forgotten with the journal: the highest security epoch found good, the newest release installed. */
+export function remembered(entries: readonly HistoryEntry[]): { epochFloor: number; newest: string } {
+  let epochFloor = 0
+  let newest = ''
+  for (const { event, epoch, timestamp } of entries) {
+    if (event === 'good' && Number.isSafeInteger(epoch)) epochFloor = Math.max(epochFloor, epoch as number)
+    if ((event === 'good' || event === 'installed') && typeof timestamp === 'string')
+      if (Date.parse(timestamp) > (Date.parse(newest) || 0)) newest = timestamp
+  }
+  return { epochFloor, newest }
 }
 
 function digestOfLast(text: string): string {

@@ -227,6 +227,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
       commit: job.to.commit,
       serial: deployments[0]?.serial,
       version: job.to.version,
+      timestamp: job.to.timestamp,
       from: job.from.version,
       package: job.offer,
       counters: job.counters,

@@ -1,7 +1,9 @@
 /** What must survive a power cut: the job's state and what the device will never forget. One file, replaced whole. */
-import { rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { privateFolder, readIfThere, replaceFile } from '../base/files.ts'
+import * as v from 'valibot'
+import { isThere, privateFolder, replaceFile, setAside } from '../base/files.ts'
+import { RecordSchema } from './record.ts'
 import { evenIfFull } from './reserve.ts'
 import type { HealthInfo } from './snapshot.ts'
 import type { State } from './state.ts'
@@ -29,22 +31,18 @@ export interface Journal {
 const EMPTY: Record = { format: 1, state: { at: 'idle' }, newest: '', epochFloor: 0, left: {}, health: null }
 
 /**
- * A journal that cannot be understood is set aside, not obeyed: the machine itself says what is booted. The floor is
- * then rebuilt by the caller from the history.
+ * A journal that cannot be read or understood is set aside, not obeyed: the machine itself says what is booted, and the
+ * history what must not be forgotten.
  */
 export async function openJournal(folder: string): Promise<Journal> {
   await privateFolder(folder)
   const path = join(folder, 'state.json')
-  const text = await readIfThere(path)
   let record: Record = EMPTY
   let damaged: string | undefined
-  if (text !== undefined) {
-    const parsed = parse(text)
+  if (await isThere(path)) {
+    const parsed = await readFile(path, 'utf8').then(parse, () => undefined)
     if (parsed) record = parsed
-    else {
-      damaged = `${path}.damaged`
-      await rename(path, damaged)
-    }
+    else damaged = await setAside(path)
   }
   let queue: Promise<void> = Promise.resolve()
   return {
@@ -62,9 +60,8 @@ export async function openJournal(folder: string): Promise<Journal> {
 
 function parse(text: string): Record | undefined {
   try {
-    const value = JSON.parse(text) as Partial<Record>
-    if (value.format !== 1 || typeof value.state?.at !== 'string') return undefined
-    return { ...EMPTY, ...value }
+    const parsed = v.safeParse(RecordSchema, JSON.parse(text))
+    return parsed.success ? (parsed.output as Record) : undefined
   } catch {
     return undefined
   }

@@ -12,9 +12,9 @@ import { thawBoot } from '../ostree/thaw.ts'
 import { loadKeys } from '../package/signature.ts'
 import { admit, type Examined } from './admit.ts'
 import { describeJob } from './describe.ts'
-import { describeDeployments, machineOf, readDevice, trustFacts } from './device.ts'
+import { describeDeployments, later, machineOf, readDevice, trustFacts } from './device.ts'
 import { examineDevice } from './doctor.ts'
-import { type Chain, openHistory } from './history.ts'
+import { type Chain, openHistory, remembered } from './history.ts'
 import { openJobRoom } from './job.ts'
 import { openJournal } from './journal.ts'
 import { examineFile, openOffers, withSource } from './offers.ts'
@@ -73,12 +73,14 @@ export async function openUpdater(
   let entries = await history.entries()
   if (journal.damaged) {
     log.error({ path: journal.damaged }, 'the journal could not be read; it is set aside')
-    const epochs = entries.filter(entry => entry.event === 'good').map(entry => Number(entry.epoch) || 0)
-    await journal.write({ epochFloor: Math.max(0, ...epochs) })
     await history.add('journal-damaged', { setAside: journal.damaged })
   }
+  // Two places remember what protects from old releases; the stricter one counts.
+  const { epochFloor, newest } = remembered(entries)
+  const stricter = Math.max(epochFloor, journal.read().epochFloor)
+  if (stricter !== journal.read().epochFloor) await journal.write({ epochFloor: stricter })
 
-  let device = await readDevice(engine, journal.read().newest)
+  let device = await readDevice(engine, later(newest, journal.read().newest))
   const before = journal.read().state
   const now = reconcile(before, machineOf(device))
   if (now !== before) log.info({ from: before.at, to: now.at }, 'the machine is not where the journal left it')

@@ -113,6 +113,15 @@ export const MOMENTS: readonly Moment[] = [
   ),
   moment('packages', FULL, { at: 'packages', chosen: '' }),
   moment('packages-refused', FULL, { at: 'packages', chosen: '/run/superblock/media/STICK/press-7.superblock' }),
+  moment(
+    'packages-left-before',
+    snapshot({
+      media: [medium()],
+      offers: [offer({ preselected: false, release: { ...offer().release, commit: fellBack.commit } as never })],
+      deployments: [...snapshot().deployments, fellBack],
+    }),
+    { at: 'packages', chosen: '' },
+  ),
   moment('packages-none', snapshot(), { at: 'packages', chosen: '' }),
   moment('confirm-install', FULL, { at: 'install', offer: offerName(offer()), yes: false }),
   moment('confirm-reboot', FULL, { at: 'reboot', yes: true }),

@@ -94,7 +94,7 @@ test('install with the stick pulled and put back and the service killed, reboot,
   await sees(/Version 2\.0 starts with the next reboot\. Press b[\s\S]*After reboot +2\.0/)
   await press('b', 'y')
   await device.rebooted()
-  await sees(/The update service does not answer/)
+  await sees(/The device is rebooting[\s\S]*Leave the power on/)
   await device.boot()
   await sees(/Done\.[\s\S]*Version 2\.0 is installed and works/)
   await other.sees(/Version 2\.0 ist installiert und arbeitet richtig/)

@@ -25,7 +25,7 @@ export function home(frame: Frame, snapshot: Snapshot): Screen {
   const lines: Line[] = [
     ...row(frame, t.home.runs, runs ? named(runs) : t.home.noRelease),
     ...(pending ? row(frame, t.home.afterReboot, named(pending), { tone: 'warn' }) : []),
-    ...row(frame, t.home.rollbackTo, back ? named(back) : t.home.nothing),
+    ...(back || !pending ? row(frame, t.home.rollbackTo, back ? named(back) : t.home.nothing) : []),
     ...row(frame, t.home.health, `${healthWord(health?.verdict, t)}${checked}`, {
       tone: health?.verdict === 'good' ? 'good' : health?.verdict === 'bad' ? 'bad' : undefined,
     }),

@@ -5,7 +5,7 @@ import { cell } from '../glyphs.ts'
 import { BLANK, entry, type Frame, type Line, row, type Screen, say } from '../lines.ts'
 import type { Texts } from '../texts.ts'
 import { chosenOffer, sortedOffers } from '../view.ts'
-import { nextWords, verdictShort, verdictWords, when } from '../words.ts'
+import { leftWords, nextWords, verdictShort, verdictWords, when } from '../words.ts'
 
 /** What a stick and a disk of today do at least, bytes a second, and the seconds that the steps beside copying take. */
 const RATE = 15e6
@@ -36,6 +36,8 @@ function details(frame: Frame, snapshot: Snapshot, offer: OfferInfo): Line[] {
   const { t } = frame
   const { verdict } = offer
   const medium = snapshot.media.find(one => one.path === offer.medium)
+  const known = snapshot.deployments.find(one => one.commit === offer.release?.commit)
+  const left = known && leftWords(known, t)
   return [
     ...(verdict.fits
       ? row(frame, t.packages.verdict, t.packages.canBeInstalled, { bold: true, tone: 'good' })
@@ -43,6 +45,7 @@ function details(frame: Frame, snapshot: Snapshot, offer: OfferInfo): Line[] {
           ...row(frame, t.packages.verdict, verdictWords(verdict, t), { bold: true, tone: 'warn' }),
           ...row(frame, t.packages.next, nextWords(verdict.code, t)),
         ]),
+    ...(left ? row(frame, '', t.confirm.wasLeft(left), { tone: 'warn' }) : []),
     ...about(frame, offer),
     ...row(frame, t.packages.file, `${offer.file}  (${bytes(offer.size, t.locale)})`),
     ...(medium ? row(frame, t.packages.where, medium.kind === 'inbox' ? t.packages.inbox : medium.name) : []),

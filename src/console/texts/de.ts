@@ -229,6 +229,9 @@ export const screens: typeof english = {
   wait: {
     connecting: 'Verbindung zum Dienst wird hergestellt.',
     gone: 'Der Update-Dienst antwortet nicht',
+    rebooting: 'Das Gerät startet neu',
+    powerOn: 'Eingeschaltet lassen. Die Anzeige geht von selbst weiter, wenn das Gerät wieder da ist.',
+    late: 'Kommt zehn Minuten lang nichts, das Gerät aus- und einschalten; dann den Kundendienst anrufen.',
     goesOn: 'Ein laufendes Update geht weiter, oder es wird fortgesetzt, sobald der Dienst wieder da ist.',
     again:
       'Die Anzeige verbindet sich innerhalb von zwei Sekunden nach seiner Rückkehr von selbst. Es ist nichts zu drücken.',

@@ -230,6 +230,9 @@ export const screens = {
   wait: {
     connecting: 'Connecting to the service.',
     gone: 'The update service does not answer',
+    rebooting: 'The device is rebooting',
+    powerOn: 'Leave the power on. The screen goes on by itself when the device is back.',
+    late: 'If nothing comes within ten minutes, switch the device off and on; then call support.',
     goesOn: 'An update that was running goes on, or continues when the service is back.',
     again: 'This console connects again by itself, within two seconds of its return. There is nothing to press.',
     keepStick: 'Until then leave the stick where it is, and leave the power on.',

@@ -80,15 +80,37 @@ test('a refusal stays on the screen until the next key', async () => {
   await sees(/^(?![\s\S]*Another job)/)
 })
 
-test('what a service said is gone when the service is', async () => {
+test('a service that is gone after a reboot was asked for is no trouble, and once back that is over', async () => {
   const { sees, types } = open()
   await sees(/Rollback to/)
   await types('b', 'y')
   await sees(/The device reboots\./)
   await control.stop()
-  await sees(/does not answer/)
+  await sees(/The device is rebooting[\s\S]*Leave the power on/)
   await control.listen()
   await sees(/^(?=[\s\S]*Rollback to)(?![\s\S]*The device reboots)/)
+  await control.stop()
+  await sees(/does not answer/)
+})
+
+test('so it is after a countdown', async () => {
+  control.set(snapshot({ job: job({ state: 'reboot', rebootIn: 1 }) }))
+  const { sees } = open()
+  await sees(/reboots by itself in 1 s/)
+  await control.stop()
+  await sees(/The device is rebooting/)
+})
+
+test('what a service said is gone when the service is', async () => {
+  control.refuse('reboot', new Failure('busy', 'cannot reboot: a job goes on'))
+  const { sees, types } = open()
+  await sees(/Rollback to/)
+  await types('b', 'y')
+  await sees(/Another job is not over/)
+  await control.stop()
+  await sees(/does not answer/)
+  await control.listen()
+  await sees(/^(?=[\s\S]*Rollback to)(?![\s\S]*Another job)/)
 })
 
 test('Ctrl-C during a job says that the job goes on', async () => {

@@ -42,6 +42,7 @@ const down = new Failure('service-down', 'cannot reach the service at /run/super
 test.each([
   ['wait-first', undefined, undefined],
   ['wait-gone', down, snapshot()],
+  ['wait-rebooting', down, snapshot()],
   ['wait-in-a-job', down, snapshot({ job: job() })],
   [
     'wait-other-version',
@@ -49,5 +50,7 @@ test.each([
     undefined,
   ],
 ])('%s', async (name, lost, last) => {
-  await expect(picture(frame => wait(frame, lost, last), last, true)).toMatchFileSnapshot(golden(name))
+  await expect(picture(frame => wait(frame, lost, last, name === 'wait-rebooting'), last, true)).toMatchFileSnapshot(
+    golden(name),
+  )
 })

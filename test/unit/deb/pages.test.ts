@@ -28,7 +28,7 @@ const plain = (roff: string) => roff.replaceAll('\\-', '-').replaceAll('\\&', ''
 const { helpText: help } = await script('help')
 /** Options that are defined, not those that a text speaks of. */
 const optionsIn = (text: string) =>
-  new Set([...text.matchAll(/^ {2}(?:-\w, )?(--[a-z][a-z-]*)/gm)].map(([, option = '']) => option))
+  new Set([...text.matchAll(/^ {2}(?:-\w, )?(--[a-z][a-z0-9-]*)/gm)].map(([, option = '']) => option))
 /** The verbs by the words that begin a line below "Commands:". */
 const verbsIn = (text: string) =>
   [...(text.split('Commands:')[1]?.split('\n\n')[0] ?? '').matchAll(/^ {2}([a-z]+)/gm)]

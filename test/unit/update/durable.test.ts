@@ -1,9 +1,9 @@
-import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isThere } from '../../../src/base/files.ts'
-import { openHistory } from '../../../src/update/history.ts'
+import { openHistory, remembered } from '../../../src/update/history.ts'
 import { openJournal } from '../../../src/update/journal.ts'
 import { evenIfFull, giveUpReserve, makeReserve } from '../../../src/update/reserve.ts'
 
@@ -50,6 +50,46 @@ describe('history', () => {
   })
 })
 
+describe('what a broken disk leaves of the history', () => {
+  const path = () => join(folder, 'history.jsonl')
+
+  it('bytes that are no text: the torn rest is cut where the last line ends, and nothing is added', async () => {
+    const history = await openHistory(folder)
+    await history.add('a', {})
+    const whole = await readFile(path())
+    const odd = Buffer.concat([Buffer.alloc(50, 0xff), Buffer.from('\n')])
+    await writeFile(path(), Buffer.concat([whole, odd, Buffer.from('{"torn')]))
+    await (await openHistory(folder)).add('b', {})
+    const after = await readFile(path())
+    expect(after.subarray(0, whole.length + odd.length)).toEqual(Buffer.concat([whole, odd]))
+    expect(after.includes(0)).toBe(false)
+    expect((await (await openHistory(folder)).entries()).map(entry => entry.event)).toEqual(['a', 'unreadable', 'b'])
+  })
+  it.each(['null', '5', '[]', '{"a":1}', 'x'])('a line %s is unreadable and breaks the chain', async line => {
+    await writeFile(path(), `${line}\n`)
+    const history = await openHistory(folder)
+    expect(await history.entries()).toMatchObject([{ event: 'unreadable' }])
+    expect(await history.verify()).toMatchObject({ ok: false, brokenAt: 1 })
+  })
+  it('a folder in its place is set aside', async () => {
+    await mkdir(path())
+    const history = await openHistory(folder)
+    await history.add('a', {})
+    expect(await history.verify()).toEqual({ ok: true, lines: 1 })
+  })
+  it('the highest epoch found good and the newest release are remembered', () => {
+    const entry = (event: string, epoch: unknown, timestamp: unknown) => ({ at: '', event, epoch, timestamp, prev: '' })
+    expect(
+      remembered([
+        entry('good', 3, '2026-02-01T00:00:00Z'),
+        entry('failed', 9, '2026-09-01T00:00:00Z'),
+        entry('good', 'x', 7),
+        entry('installed', 9, '2026-03-01T00:00:00Z'),
+      ]),
+    ).toEqual({ epochFloor: 3, newest: '2026-03-01T00:00:00Z' })
+  })
+})
+
 describe('journal', () => {
   it('is there again after a restart', async () => {
     const journal = await openJournal(folder)
@@ -64,6 +104,29 @@ describe('journal', () => {
     const journal = await openJournal(folder)
     await Promise.all([1, 2, 3, 4, 5].map(epochFloor => journal.write({ epochFloor })))
     expect((await openJournal(folder)).read().epochFloor).toBe(5)
+  })
+  const whole = { format: 1, state: { at: 'idle' }, newest: '', epochFloor: 0, left: {}, health: null }
+  it.each([
+    { state: { at: 'installing' } },
+    { state: { at: 'bogus' } },
+    { state: { at: 'done' } },
+    { state: { at: 'failed', job: {} } },
+    { left: null },
+    { epochFloor: 'abc' },
+    { epochFloor: -5 },
+    { epochFloor: undefined },
+    { newest: 'yesterday' },
+  ])('that reads but cannot be is set aside: %j', async change => {
+    await writeFile(join(folder, 'state.json'), JSON.stringify({ ...whole, ...change }))
+    const journal = await openJournal(folder)
+    expect(journal.damaged).toBeDefined()
+    expect(journal.read()).toEqual(whole)
+  })
+  it('in whose place there is a folder is set aside', async () => {
+    await mkdir(join(folder, 'state.json'))
+    const journal = await openJournal(folder)
+    await journal.write({ epochFloor: 2 })
+    expect((await openJournal(folder)).read().epochFloor).toBe(2)
   })
   it.each(['', '{"format":1', 'null', '{"format":2,"state":{"at":"idle"}}', '\u0000\u0000'])(
     'that cannot be understood is set aside: %j',

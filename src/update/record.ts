@@ -1,0 +1,67 @@
+/** The shape of what is journalled, checked when it is read back: a disk can give back what nobody wrote. */
+import * as v from 'valibot'
+import { STEPS } from './state.ts'
+
+const text = v.string()
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const facts = v.optional(v.record(text, v.union([text, v.number()])))
+const Cause = v.object({ code: text, text, facts })
+const Deployment = v.object({ version: text, commit: text, serial: count })
+const Install = v.object({
+  kind: v.literal('install'),
+  id: text,
+  offer: text,
+  medium: text,
+  path: text,
+  allowDowngrade: v.boolean(),
+  startedAt: text,
+  from: Deployment,
+  to: v.object({ version: text, commit: text, ref: text, os: text, epoch: count, timestamp: text }),
+  earlierRef: text,
+  delta: v.optional(text),
+  unpacked: count,
+  counters: v.object({ bytesRead: count, membersRead: count, membersSkipped: count, bytesWritten: count }),
+})
+const Rollback = v.object({
+  kind: v.literal('rollback'),
+  id: text,
+  startedAt: text,
+  from: Deployment,
+  to: Deployment,
+  reason: text,
+})
+const Job = v.variant('kind', [Install, Rollback])
+const step = v.picklist(STEPS)
+
+const State = v.variant('at', [
+  v.object({ at: v.literal('idle') }),
+  v.object({ at: v.literal('installing'), job: Install, step, paused: v.optional(Cause) }),
+  v.object({ at: v.literal('rolling-back'), job: Rollback }),
+  v.object({ at: v.literal('undoing'), job: Job, step, cause: Cause }),
+  v.object({ at: v.literal('reboot'), job: Job, bootId: text }),
+  v.object({ at: v.literal('trying'), job: Job }),
+  v.object({ at: v.literal('falling-back'), job: Install, cause: Cause }),
+  v.object({ at: v.literal('returning'), job: Install, bootId: text, cause: Cause }),
+  v.object({ at: v.literal('done'), job: Job }),
+  v.object({ at: v.picklist(['fell-back', 'failed', 'cancelled']), job: Job, cause: Cause }),
+])
+
+const Health = v.object({
+  verdict: v.picklist(['good', 'bad', 'checking']),
+  at: text,
+  version: text,
+  checks: v.array(v.object({ name: text, ok: v.boolean(), seconds: v.number(), output: text })),
+  bootId: text,
+})
+
+export const RecordSchema = v.object({
+  format: v.literal(1),
+  state: State,
+  newest: v.pipe(
+    text,
+    v.check(time => time === '' || !Number.isNaN(Date.parse(time))),
+  ),
+  epochFloor: count,
+  left: v.record(text, text),
+  health: v.nullable(Health),
+})
