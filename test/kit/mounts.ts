@@ -110,6 +110,8 @@ export async function mount(
       if (daemon.exitCode !== null || Date.now() > end) throw new Error(`cannot mount ${image.file}: ${argv.join(' ')}`)
     }
   }
+  // It frees itself when the filesystem lets go of it.
+  if (loop) await run(['losetup', '--detach', loop])
   const ended = daemon && daemon.exitCode === null ? once(daemon, 'exit') : undefined
   const signal = (name: NodeJS.Signals) => {
     if (!daemon?.pid) throw new Error(`${image.kind} has no process of its own`)
@@ -127,10 +129,6 @@ export async function mount(
         const said = await busy()
         if (said === '') break
         if (!said.includes('busy') || Date.now() > end) throw new Error(said)
-      }
-      if (loop) {
-        // While a lazily removed filesystem lives on, so does its device; then it frees itself.
-        await run(['losetup', '--detach', loop], { accept: [1] })
       }
       if (!lazy) await ended
     },

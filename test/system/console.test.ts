@@ -145,10 +145,12 @@ test("the device's own console is not left, and mends by itself what the kernel 
   const { sees, press, scribble } = open({ kiosk: true })
   await sees(/Insert a stick/)
   await press('q', KEYS.ctrlC, KEYS.ctrlZ)
-  scribble('\u001b[3;1Husb 1-1: new high-speed USB device\r\n')
+  // on a line that stays the same
+  scribble('\u001b[5;1H\u001b[2Kusb 1-1: new high-speed USB device\r\n')
+  await sees(/usb 1-1/)
   control.set(HOME)
   await sees(/^ Version 2\.0 can be installed[\s\S]*STICK \(vfat\): ready/m)
-  await sees(/^(?![\s\S]*usb 1-1)/)
+  await sees(/^(?![\s\S]*usb 1-1)[\s\S]*Running +1\.0/)
 })
 
 test('another size is used at once', async () => {

@@ -79,10 +79,10 @@ describe.runIf(root)('the tree (needs root)', () => {
     }
     for (const [name, target] of Object.entries(links)) expect(await readlink(join(tree, name))).toBe(target)
     expect(await readlink(join(tree, 'usr/local'))).toBe('../var/usrlocal')
-    for (const name of ['boot', 'dev', 'proc', 'run', 'sys', 'sysroot', 'var'])
+    for (const name of ['boot', 'dev', 'efi', 'proc', 'run', 'sys', 'sysroot', 'var'])
       expect(await readdir(join(tree, name))).toEqual([])
     expect((await readdir(tree)).sort()).toEqual(
-      'bin boot dev home lib lib64 media mnt opt ostree proc root run sbin srv sys sysroot tmp usr var'.split(' '),
+      'bin boot dev efi home lib lib64 media mnt opt ostree proc root run sbin srv sys sysroot tmp usr var'.split(' '),
     )
     expect(await text('usr/etc/passwd')).toContain('root:x:0')
   })
