@@ -84,7 +84,8 @@ export function jobWords(job: JobInfo, t: Texts): string {
   if (job.code !== undefined && why === '') return job.text
   switch (job.phase) {
     case 'installing':
-      if (job.state === 'paused') return `${why} ${nextWords(job.code ?? '', t)}`
+      // It waits; so it does, without being called paused, for a stick that is in but does not answer.
+      if (job.code !== undefined) return `${why} ${nextWords(job.code, t)}`
       if (job.progress?.step === 'admit') return phase.admit
       return job.progress?.step === 'stage' ? phase.stage(to) : phase.install(to)
     case 'rolling-back':

@@ -14,7 +14,7 @@ import type { DeploymentName, Machine } from './state.ts'
 export interface DeviceState {
   deployments: (Deployment & { timestamp: string })[]
   booted: Deployment & { timestamp: string }
-  /** RFC 3339: the newest commit ever installed */
+  /** RFC 3339: the newest commit that is deployed or ever ran */
   newest: string
   bootId: string
 }

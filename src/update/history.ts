@@ -76,13 +76,13 @@ function parse(line: string): HistoryEntry | undefined {
   }
 }
 
-/** What must not be forgotten with the journal: the highest security epoch found good, the newest release installed. */
+/** What must not be forgotten with the journal: the highest security epoch found good, the newest release of those. */
 export function remembered(entries: readonly HistoryEntry[]): { epochFloor: number; newest: string } {
   let epochFloor = 0
   let newest = ''
   for (const { event, epoch, timestamp } of entries) {
     if (event === 'good' && Number.isSafeInteger(epoch)) epochFloor = Math.max(epochFloor, epoch as number)
-    if ((event === 'good' || event === 'installed') && typeof timestamp === 'string')
+    if (event === 'good' && typeof timestamp === 'string')
       if (Date.parse(timestamp) > (Date.parse(newest) || 0)) newest = timestamp
   }
   return { epochFloor, newest }

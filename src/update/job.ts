@@ -221,8 +221,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
   }
 
   async function settled(job: InstallJob): Promise<State> {
-    const { deployments, booted, newest, bootId } = await around.device()
-    await journal.write({ newest })
+    const { deployments, booted, bootId } = await around.device()
     await recordOnce('installed', job, {
       commit: job.to.commit,
       serial: deployments[0]?.serial,

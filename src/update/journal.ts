@@ -11,7 +11,7 @@ import type { State } from './state.ts'
 export interface Record {
   format: 1
   state: State
-  /** commit timestamp of the newest release ever installed; empty before the first */
+  /** commit timestamp of the newest release that ever ran here; empty before the first */
   newest: string
   /** rises only when a release was found good */
   epochFloor: number

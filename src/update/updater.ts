@@ -84,7 +84,9 @@ export async function openUpdater(
   const before = journal.read().state
   const now = reconcile(before, machineOf(device))
   if (now !== before) log.info({ from: before.at, to: now.at }, 'the machine is not where the journal left it')
-  await journal.write({ state: now, newest: device.newest })
+  // What has run here counts, not what was only installed: an installation that is called off leaves no trace.
+  const ran = later(later(newest, journal.read().newest), device.booted.timestamp)
+  await journal.write({ state: now, newest: ran })
   // While an import is due, nothing refers yet to the objects that it relies on being here.
   const importing = now.at === 'installing' && now.step === 'import'
   if (!isOver(now) && !importing) await cleanup(engine)

@@ -138,6 +138,7 @@ export const MOMENTS: readonly Moment[] = [
     ...snapshot(),
     job: { ...still, state: 'paused', code: 'media-gone', text: 'The stick was removed.' },
   }),
+  moment('progress-silent', during({ code: 'not-answering', text: 'The stick is not answering.' })),
   moment(
     'progress-undoing',
     during({

@@ -22,11 +22,12 @@ const STUCK = 60
 
 export function progress(frame: Frame, job: JobInfo, pulse: Pulse): Screen {
   const { t } = frame
-  const paused = job.state === 'paused'
+  const waits = job.code !== undefined && job.phase === 'installing'
+  const paused = job.state === 'paused' || waits
   const sentence = say(frame, jobWords(job, t), { bold: paused, tone: paused ? 'warn' : undefined })
   const done = isStepping(job) ? job.progress : undefined
   return {
-    head: `${jobName(job, t)}: ${stateWords(job, t)}`,
+    head: `${jobName(job, t)}: ${waits ? t.state.paused : stateWords(job, t)}`,
     lines: [
       ...stickWords(frame, job),
       BLANK,
@@ -47,7 +48,7 @@ export function progress(frame: Frame, job: JobInfo, pulse: Pulse): Screen {
 export function stickWords(frame: Frame, job: JobInfo): Line[] {
   const { stick } = frame.t
   if (job.stick === 'none') return []
-  const missing = job.state === 'paused' && job.stick === 'keep'
+  const missing = job.state === 'paused' && job.code === 'media-gone'
   const words = missing ? stick.missingBanner : job.stick === 'keep' ? stick.keepBanner : stick.removeBanner
   const tone = job.stick === 'keep' ? 'warn' : 'good'
   return frame.rows < ROOMY ? say(frame, words, { bold: true, tone }) : banner(frame, words, tone)

@@ -8,6 +8,7 @@ export type Fact = (name: string) => string
 export type OtherCode =
   | 'media-gone'
   | 'media-error'
+  | 'not-answering'
   | 'cancelled'
   | 'unhealthy'
   | 'boot-failed'

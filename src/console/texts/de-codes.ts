@@ -77,6 +77,7 @@ export const codes: Codes = {
     changed: () => 'Die Datei ist nicht mehr das Paket, das angezeigt wurde.',
     'media-gone': () => 'Der Stick wurde abgezogen.',
     'media-error': () => 'Der Stick lässt sich nicht weiterlesen.',
+    'not-answering': () => 'Der Stick antwortet nicht.',
     cancelled: () => 'Es wurde abgebrochen.',
     unhealthy: f => `Version ${f('version')} hat die Prüfung ${f('check')} nicht bestanden.`,
     'boot-failed': f => `Version ${f('version')} ist nicht gestartet.`,
@@ -137,6 +138,8 @@ export const codes: Codes = {
     'media-error':
       'Den Stick abziehen und wieder einstecken, oder einen anderen mit demselben Paket. Es geht von selbst weiter.',
     cancelled: 'Nichts.',
+    'not-answering':
+      'Warten, oder ihn abziehen und wieder einstecken, oder einen anderen mit demselben Paket. Es geht von selbst weiter.',
     unhealthy: AS_BEFORE,
     'boot-failed': AS_BEFORE,
     overruled: 'Auf der ersten Seite nachsehen, was nach dem Neustart läuft; wenn nötig, neu installieren.',

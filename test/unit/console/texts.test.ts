@@ -97,6 +97,14 @@ test('every code that media get has its words', () => {
   expect(Object.keys(english.medium)).toEqual(expect.arrayContaining(names))
 })
 
+test('every code that a job or a problem gets from the service has its words', () => {
+  const names = [...source('src/update').matchAll(/(?:code: |Failure\()'([a-z-]+)'/g)].map(([, code]) => code ?? '')
+  // What a request can be refused for only where it is malformed, or the service does not even start.
+  const unseen = ['bad-request', 'not-booted', 'ambiguous']
+  expect(names.length).toBeGreaterThan(10)
+  expect([...new Set(names)].filter(code => !unseen.includes(code) && !Object.hasOwn(english.what, code))).toEqual([])
+})
+
 test('every event that the service records has its words', () => {
   const job = readFileSync(join(PROJECT, 'src/update/job.ts'), 'utf8')
   const events = [...job.matchAll(/(?:recordOnce|history\.add)\((?:cancelled \? )?'([a-z-]+)'(?: : '([a-z-]+)')?/g)]

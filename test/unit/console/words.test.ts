@@ -56,6 +56,7 @@ test.each<[Phase, Partial<JobInfo>, RegExp]>([
   ['installing', {}, /2\.0 wird vom Stick kopiert/],
   ['installing', { progress: progress({ step: 'deploy' }) }, /wird installiert.*Nicht ausschalten/],
   ['installing', { state: 'paused', code: 'media-gone' }, /abgezogen.*wieder einstecken.*von selbst weiter/],
+  ['installing', { code: 'not-answering' }, /Der Stick antwortet nicht.*Warten/],
   ['rolling-back', { kind: 'rollback' }, /auf Version 2\.0 umgeschaltet/],
   ['undoing', { code: 'cancelled' }, /abgebrochen.*zurückgenommen/],
   ['reboot', { state: 'reboot' }, /ist installiert und startet/],

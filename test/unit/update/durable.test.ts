@@ -86,7 +86,7 @@ describe('what a broken disk leaves of the history', () => {
         entry('good', 'x', 7),
         entry('installed', 9, '2026-03-01T00:00:00Z'),
       ]),
-    ).toEqual({ epochFloor: 3, newest: '2026-03-01T00:00:00Z' })
+    ).toEqual({ epochFloor: 3, newest: '2026-02-01T00:00:00Z' })
   })
 })
 
