@@ -4,6 +4,7 @@ import type { Probe } from './prober.ts'
 import type { UsbIdentity } from './usb.ts'
 
 export interface Medium {
+  /** mount folder: unique among what is mounted now; of one that was refused, its device */
   path: string
   name: string
   kind: 'stick' | 'inbox'

@@ -1,6 +1,9 @@
 /** One value that says everything about the device that a person is shown. The service makes it, clients only read it. */
 import type { Facts } from '../base/failure.ts'
+import type { Medium } from '../media/medium.ts'
 import type { Verdict } from '../trust.ts'
+
+export type { Medium as MediumInfo } from '../media/medium.ts'
 
 export interface SignerInfo {
   /** primary key, upper-case hex */
@@ -29,23 +32,6 @@ export interface DeploymentInfo {
   leftBecause?: string
   leftCode?: string
   leftFacts?: Facts
-}
-
-export interface MediumInfo {
-  /** mount folder: unique among what is mounted now */
-  path: string
-  name: string
-  kind: 'stick' | 'inbox'
-  filesystem: string
-  state: 'reading' | 'ready' | 'trouble'
-  /** where something is to be said: a stable word for it, and the sentence */
-  code?: string | undefined
-  text?: string | undefined
-  /** who the stick is, where that is known */
-  device?: { vendor: string; product: string; serial: string } | undefined
-  /** bytes, where they are known */
-  size?: number | undefined
-  free?: number | undefined
 }
 
 export interface OfferInfo {
@@ -196,7 +182,7 @@ export interface Snapshot {
     signaturesRequired: number
   }
   deployments: DeploymentInfo[]
-  media: MediumInfo[]
+  media: Medium[]
   offers: OfferInfo[]
   job: JobInfo | null
   health: HealthInfo | null

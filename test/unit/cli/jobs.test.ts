@@ -18,12 +18,12 @@ afterEach(() => control.close())
 const run = (...argv: string[]) => superblock(['--socket', control.socket, ...argv])
 const type = (lines: string[], ...argv: string[]) => superblock(['--socket', control.socket, ...argv], lines)
 
-/** The job's life, a snapshot every 150 ms: more often than that the service need not tell. */
+/** The job's life, a snapshot every 300 ms: more often than that the service need not tell. */
 function play(verb: 'install' | 'rollback', ...life: Partial<JobInfo>[]): void {
   control.on(verb, () => {
     for (const [i, over] of life.entries())
       if (i === 0) control.job(job(over))
-      else setTimeout(() => control.job(job(over)), i * 150)
+      else setTimeout(() => control.job(job(over)), i * 300)
   })
 }
 
