@@ -5,6 +5,8 @@
 
 /** Milliseconds between two paintings: what changes faster is not readable and would flood a serial line. */
 const PAUSE = 80
+/** Milliseconds after which a terminal that was resized has rearranged its lines, and the frame has followed. */
+const SETTLED = 250
 
 export interface Painter {
   /** given to Ink in place of standard output: in its debug mode each write is one whole frame */
@@ -53,16 +55,29 @@ export function makePainter(out: NodeJS.WriteStream): Painter {
       return typeof value === 'function' ? value.bind(target) : value
     },
   })
+  const again = () => {
+    due ??= shown
+    shown = []
+    if (timer === undefined) paint()
+  }
+  // A terminal wraps what it has when it becomes narrower, also a frame that was on its way: all is painted once more.
+  let settling: NodeJS.Timeout | undefined
+  const resized = () => {
+    clearTimeout(settling)
+    settling = setTimeout(() => {
+      size = ''
+      again()
+    }, SETTLED)
+  }
+  out.on('resize', resized)
   return {
     stream,
-    again() {
-      due ??= shown
-      shown = []
-      if (timer === undefined) paint()
-    },
+    again,
     stop() {
       stopped = true
       clearTimeout(timer)
+      clearTimeout(settling)
+      out.off('resize', resized)
     },
   }
 }
