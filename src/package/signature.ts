@@ -161,10 +161,14 @@ async function check(bytes: Uint8Array, packet: SignaturePacket, { primary, key 
   }
 }
 
+/** Of the other curves one is weak for this, and openpgp cannot check the rest with what Node brings. */
+const NIST = ['nistP256', 'nistP384', 'nistP521']
+
 function isStrong(key: Key | Subkey): boolean {
   const { algorithm, bits = 0, curve } = key.getAlgorithmInfo()
   if (algorithm === 'rsaEncryptSign' || algorithm === 'rsaSign') return bits >= 2048
-  return ['ecdsa', 'eddsaLegacy', 'ed25519', 'ed448'].includes(algorithm) && curve !== 'secp256k1'
+  if (algorithm === 'ecdsa') return NIST.includes(String(curve))
+  return ['eddsaLegacy', 'ed25519', 'ed448'].includes(algorithm)
 }
 
 /** Within the life of the primary key and of the subkey, as their newest self-signatures state it. */
