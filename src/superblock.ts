@@ -9,11 +9,13 @@ process.stdout.on('error', error => {
 
 onWarning(text => process.stderr.write(`superblock: ${text}\n`))
 
-process.exit(
-  await runProgram(process.argv.slice(2), __VERSION__, {
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
-    env: process.env,
-  }),
-)
+const status = await runProgram(process.argv.slice(2), __VERSION__, {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+})
+// A pipe takes 64 kB at a time: what is still on its way would be lost.
+for (const stream of [process.stdout, process.stderr])
+  await new Promise<void>(resolve => stream.write('', () => resolve()))
+process.exit(status)

@@ -7,7 +7,7 @@ import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
 import { explainDisk, needPrograms } from './disk.ts'
 import { checkGrub, writeGrub, writeUboot } from './image/boot.ts'
-import { type Layout, layOut, makeDisk, VAR_LABEL } from './image/disk.ts'
+import { ESP_LABEL, type Layout, layOut, makeDisk, VAR_LABEL } from './image/disk.ts'
 import { type Release, readRelease } from './image/release.ts'
 import { PREPARE_ROOT } from './tree/check.ts'
 import { ROOT_LABEL } from './tree/layout.ts'
@@ -104,8 +104,8 @@ function argumentsFor(release: Release): string[] {
 const FILL = `set -eu
 image=$1 offset=$2 size=$3 mount=$4 repo=$5 ref=$6 os=$7 loader=$8 tmp=$9
 shift 9
-init=$1 data=$2
-shift 2
+init=$1 data=$2 esp=$3
+shift 3
 mount -o "loop,offset=$offset,sizelimit=$size" "$image" "$mount"
 ostree() { setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin ostree "$@"; }
 rmdir "$mount/lost+found"
@@ -125,6 +125,8 @@ else
 fi
 ostree admin deploy --sysroot="$mount" --os="$os" "$@" "$ref"
 deployment=$(echo "$mount/ostree/deploy/$os/deploy/"*.0)
+# Without this systemd would mount it on /boot, where OSTree is.
+echo "PARTLABEL=$esp /efi vfat noauto,nofail,x-systemd.automount,x-systemd.idle-timeout=60,umask=0077 0 0" >>"$deployment/etc/fstab"
 [ -z "$tmp" ] || mkdir -m 1777 "$mount/tmp"
 if [ -n "$init" ]; then
   mkdir -p "$mount/dev" "$mount/proc" "$mount/sys" "$mount/$(dirname "$init")"
@@ -153,8 +155,15 @@ async function fill(
   const init = kernelArguments.find(one => one.startsWith('init='))?.slice('init='.length)
   const place = [file, String(root.at), String(root.size), mount, resolve(options.ostreeRepo), options.ref, options.os]
   const loader = options.bootLoader === 'grub' ? 'grub2' : 'uboot'
-  const more = [loader, release.tmpOnDisk ? 'yes' : '', release.initramfs ? '' : (init ?? ''), data ? VAR_LABEL : '']
-  const kargs = kernelArguments.map(one => `--karg=${one}`)
+  const more = [
+    loader,
+    release.tmpOnDisk ? 'yes' : '',
+    release.initramfs ? '' : (init ?? ''),
+    data ? VAR_LABEL : '',
+    ESP_LABEL,
+  ]
+  // --karg would leave only the last of several that share a name, as two consoles do.
+  const kargs = kernelArguments.map(one => `--karg-append=${one}`)
   await run(['unshare', '-mpf', '--mount-proc', '--kill-child', 'sh', '-c', FILL, 'sh', ...place, ...more, ...kargs], {
     signal,
     env: { OSTREE_GRUB2_EXEC: generator },

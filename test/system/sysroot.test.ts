@@ -433,7 +433,10 @@ describe.runIf(root)('the image (needs root)', () => {
   beforeAll(async () => {
     repo = fresh('repo')
     await mkdir(path('mount'))
-    await commit({ input: await convert({ kernelArgs: 'console=ttyS0' }), ostreeRepo: repo, ...release1 }, work)
+    await commit(
+      { input: await convert({ kernelArgs: 'console=tty0 console=ttyS0' }), ostreeRepo: repo, ...release1 },
+      work,
+    )
   })
 
   test('for GRUB: partitions, both boot programs, a menu that names the deployment', async context => {
@@ -443,10 +446,16 @@ describe.runIf(root)('the image (needs root)', () => {
       if (!(await stat(`/usr/lib/grub/${folder}`).catch(() => undefined)))
         context.skip(`GRUB's ${folder} is not installed`)
     const { out, made } = await make('grub', { dataSize: 8 * 2 ** 20 })
-    expect(made.kernelArguments).toEqual(['root=LABEL=superblock-root', 'console=ttyS0', 'rw', 'panic=10'])
+    expect(made.kernelArguments).toEqual([
+      'root=LABEL=superblock-root',
+      'console=tty0',
+      'console=ttyS0',
+      'rw',
+      'panic=10',
+    ])
     const { partitiontable } = JSON.parse((await run(['sfdisk', '--json', out])).stdout)
     expect(partitiontable.partitions.map((one: { name: string }) => one.name)).toEqual([
-      ...['bios-boot', 'esp', 'superblock-root', 'superblock-var'],
+      ...['bios-boot', 'superblock-esp', 'superblock-root', 'superblock-var'],
     ])
     const bytes = Buffer.alloc(2 ** 20 + 512)
     const file = await open(out)
@@ -457,6 +466,8 @@ describe.runIf(root)('the image (needs root)', () => {
     expect(core.readBigUInt64LE(0x1f4)).toBe(2049n)
     await run(['mcopy', '-i', `${out}@@2M`, '::/EFI/BOOT/BOOTX64.EFI', fresh('efi')])
     expect(await within(out, 'cat boot/grub/grub.cfg')).toContain(`--id 'ostree-${made.commit}.0'`)
+    // also those that share a name
+    expect(await within(out, 'cat boot/loader/entries/*.conf')).toMatch(/^options .*console=tty0 .*console=ttyS0 /m)
     expect(await within(out, `ostree admin status --sysroot=.`)).toContain(`acme ${made.commit}.0`)
     expect(await within(out, `cat ostree/deploy/acme/deploy/${made.commit}.0/etc/fstab`)).toContain(
       'LABEL=superblock-var /var',

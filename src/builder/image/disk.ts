@@ -16,6 +16,8 @@ const ROOT_AT = ESP_AT + ESP_SIZE
 const TAIL = 1 * MIB
 
 export const VAR_LABEL = 'superblock-var'
+/** The partition's; a FAT label could not be as long. */
+export const ESP_LABEL = 'superblock-esp'
 
 /** Types of GPT partitions (https://uapi-group.org/specifications/specs/discoverable_partitions_specification/). */
 const TYPES = {
@@ -74,7 +76,7 @@ export async function makeDisk(image: string, layout: Layout, release: Release, 
   const table = [
     'label: gpt',
     line({ at: BIOS_AT, size: ESP_AT - BIOS_AT }, TYPES.bios, 'bios-boot'),
-    line({ at: ESP_AT, size: ESP_SIZE }, TYPES.esp, 'esp'),
+    line({ at: ESP_AT, size: ESP_SIZE }, TYPES.esp, ESP_LABEL),
     line(layout.root, ROOT_TYPES[release.architecture], ROOT_LABEL),
   ]
   if (layout.data) table.push(line(layout.data, TYPES.var, VAR_LABEL))

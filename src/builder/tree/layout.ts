@@ -20,10 +20,7 @@ const LINKS: Record<string, string> = {
   media: 'run/media',
   root: 'var/roothome',
 }
-/**
- * Made by the kernel, by systemd or by OSTree at each start; what a sysroot has there was for building it. Without /efi
- * systemd would want to mount the EFI partition on /boot, where OSTree is.
- */
+/** Made by the kernel, by systemd or by OSTree at each start; what a sysroot has there was for building it. */
 const MOUNTPOINTS = ['boot', 'dev', 'efi', 'proc', 'run', 'sys', 'sysroot', 'tmp', 'var']
 /** At the top, of no use on a device. */
 const LEFTOVERS = /^(initrd\.img|vmlinuz|zImage|Image)(\.old)?$|^\.dockerenv$|^lost\+found$/
