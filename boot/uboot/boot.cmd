@@ -9,6 +9,8 @@
 
 test -n "${kernel_addr_r}" || setenv kernel_addr_r 0x2000000
 test -n "${ramdisk_addr_r}" || setenv ramdisk_addr_r 0x10000000
+# The default of x86 boards lies where a kernel of today unpacks itself.
+if test "${ramdisk_addr_r}" = 0x4000000; then setenv ramdisk_addr_r 0x10000000; fi
 test -n "${scratch_addr}" || setenv scratch_addr 0x1000000
 setenv esp ${devnum}:${distro_bootpart}
 setenv rootfs ${devnum}:3
