@@ -106,8 +106,9 @@ test('every code that a job or a problem gets from the service has its words', (
 })
 
 test('every event that the service records has its words', () => {
-  const job = readFileSync(join(PROJECT, 'src/update/job.ts'), 'utf8')
-  const events = [...job.matchAll(/(?:recordOnce|history\.add)\((?:cancelled \? )?'([a-z-]+)'(?: : '([a-z-]+)')?/g)]
+  const events = [
+    ...source('src/update').matchAll(/(?:recordOnce|history\.add)\((?:cancelled \? )?'([a-z-]+)'(?: : '([a-z-]+)')?/g),
+  ]
   const names = events.flatMap(([, one, other]) => [one ?? '', ...(other ? [other] : [])])
   expect(names.length).toBeGreaterThan(5)
   expect(Object.keys(english.event)).toEqual(expect.arrayContaining(names))

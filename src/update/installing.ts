@@ -1,0 +1,159 @@
+/** An installation step by step, forwards and back, with what it keeps in memory: the open package, and what became of the stick. */
+import { asFailure, Failure } from '../base/failure.ts'
+import { abortable, unlessAborted } from '../base/source.ts'
+import { setDefault } from '../ostree/rollback.ts'
+import { type Core, causeOf } from './core.ts'
+import type { Offer } from './offers.ts'
+import { makeReserve } from './reserve.ts'
+import type { StepName } from './snapshot.ts'
+import { type Cause, type InstallJob, isTarget, type Job, STEPS, type State } from './state.ts'
+import { steps, type Workshop } from './steps.ts'
+
+export interface Installing {
+  /** Do a step. @returns the state after it */
+  step(job: InstallJob, step: StepName): Promise<State>
+  /** Take back what a job did, from this step downwards. @returns the state after that of one step */
+  undo(job: Job, step: StepName, cause: Cause): Promise<State>
+  /** Stop a step that reads the stick. */
+  abort(): void
+  /** A new attempt begins: what was read badly before may be read again. */
+  renew(): void
+  /** Is this the copy of the package that could not be read on? It is not tried again until it was taken out and put back. */
+  isWorn(offer: Offer): boolean
+}
+
+/** Codes that mean: the stick is the trouble, another one or the same again may do. */
+const MEDIA = ['media-gone', 'media-error', 'not-answering']
+
+export const REMOVED = 'The stick was removed'
+export const waiting = (code: string, why: string): Cause => ({
+  code,
+  text: `${why}. Put the stick back, or another with the same package; the installation continues by itself.`,
+})
+
+export function makeInstalling(core: Core): Installing {
+  const { config, engine, log, meter, enter, recordOnce } = core
+  let aborter = new AbortController()
+  /** what is kept in memory between admit and stage: the open file and what was found in it */
+  let shop: Workshop | undefined
+  let worn: Offer | undefined
+  let retried = false
+
+  async function forward(job: InstallJob, step: StepName): Promise<State> {
+    // What admit found out is gone with the process that found it.
+    if (step === 'stage' && !shop?.admitted) return { at: 'installing', job, step: 'admit' }
+    try {
+      if (step === 'admit') await openShop(job)
+      await steps[step].do(job, shop ?? makeShop(job, undefined))
+      if (step === 'admit' || step === 'stage') aborter.signal.throwIfAborted()
+    } catch (error) {
+      await closeShop()
+      return afterFailure(currentJob(job), step, error)
+    }
+    if (step === 'stage') await closeShop()
+    const done = currentJob(job)
+    const next = STEPS[STEPS.indexOf(step) + 1]
+    return next ? { at: 'installing', job: done, step: next } : settled(done)
+  }
+
+  /** The journalled job: a step may have added to it. */
+  function currentJob(job: InstallJob): InstallJob {
+    const now = core.state()
+    return now.at === 'installing' && now.job.id === job.id ? now.job : job
+  }
+
+  async function openShop(job: InstallJob): Promise<void> {
+    await closeShop()
+    aborter = new AbortController()
+    const { signal } = aborter
+    const opening = core.open(job.path)
+    try {
+      shop = makeShop(job, abortable(await unlessAborted(opening, signal), signal))
+    } catch (error) {
+      // A stick that did not answer may still do so; nothing may stay open on it.
+      void opening.then(source => source.close()).catch(() => {})
+      throw error
+    }
+  }
+
+  function makeShop(job: InstallJob, source: Workshop['source']): Workshop {
+    return {
+      engine,
+      folder: config.state,
+      settings: { keep: config.install.keep, reserve: config.install.reserve, tries: config.trial.tries },
+      meter,
+      signal: aborter.signal,
+      source,
+      judges: () => core.judges(job.allowDowngrade),
+      async update(change) {
+        const now = core.state()
+        if (now.at === 'installing') await enter({ ...now, job: { ...now.job, ...change } })
+      },
+      isProtected: deployment => deployment.commit === job.from.commit,
+    }
+  }
+
+  async function closeShop(): Promise<void> {
+    const source = shop?.source
+    shop = undefined
+    await source?.close().catch(() => {})
+  }
+
+  function afterFailure(job: InstallJob, step: StepName, error: unknown): State {
+    if (aborter.signal.aborted) return { at: 'undoing', job, step, cause: { code: 'cancelled', text: 'cancelled' } }
+    const failure = asFailure(error, `install ${job.path}`)
+    log.warn({ err: failure, code: failure.code, step }, 'a step failed')
+    if (failure.code === 'media-error' && !retried) {
+      retried = true
+      return { at: 'installing', job, step: 'admit' }
+    }
+    if (MEDIA.includes(failure.code)) {
+      worn = core.offers().at(job.path)
+      const paused = waiting(failure.code, failure.code === 'media-gone' ? REMOVED : failure.message)
+      return { at: 'installing', job, step: 'admit', paused }
+    }
+    return { at: 'undoing', job, step, cause: causeOf(failure) }
+  }
+
+  async function settled(job: InstallJob): Promise<State> {
+    const { deployments, booted, bootId } = await core.device()
+    await recordOnce('installed', job, {
+      commit: job.to.commit,
+      serial: deployments[0]?.serial,
+      version: job.to.version,
+      timestamp: job.to.timestamp,
+      from: job.from.version,
+      package: job.offer,
+      counters: job.counters,
+    })
+    return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
+  }
+
+  async function back(job: Job, step: StepName, cause: Cause): Promise<State> {
+    try {
+      if (job.kind === 'rollback') await setDefault(engine, job.from)
+      else await steps[step].undo(job, makeShop(job, undefined))
+    } catch (error) {
+      // What is left over does no harm and is cleaned up by the next job; going on is worth more than stopping here.
+      log.error({ err: error, step }, 'cannot take back a step')
+    }
+    const before = STEPS[STEPS.indexOf(step) - 1]
+    if (before && job.kind === 'install') return { at: 'undoing', job, step: before, cause }
+    await makeReserve(config.state, config.install.reserve).catch(() => {})
+    // Who sees the end of the job sees the deployments as they are then.
+    await core.device()
+    const cancelled = cause.code === 'cancelled'
+    await recordOnce(cancelled ? 'cancelled' : 'failed', job, { version: job.to.version, ...cause })
+    return { at: cancelled ? 'cancelled' : 'failed', job, cause }
+  }
+
+  return {
+    step: forward,
+    undo: back,
+    abort: () => aborter.abort(new Failure('cancelled', 'cancelled')),
+    renew() {
+      retried = false
+    },
+    isWorn: offer => offer === worn,
+  }
+}

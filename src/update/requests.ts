@@ -1,0 +1,139 @@
+/** What may be asked for: each request is refused, or becomes the journalled state from which the rest follows. */
+import { randomUUID } from 'node:crypto'
+import { Failure } from '../base/failure.ts'
+import { unlessAborted } from '../base/source.ts'
+import { safe } from '../base/text.ts'
+import type { Core } from './core.ts'
+import { nameOf, rollbackTarget } from './device.ts'
+import { type Installing, REMOVED, waiting } from './installing.ts'
+import type { Offer } from './offers.ts'
+import { giveUpReserve } from './reserve.ts'
+import type { InstallRequest, RollbackRequest } from './snapshot.ts'
+import { type InstallJob, isCancellable, isOver } from './state.ts'
+
+export interface Requests {
+  install(request: InstallRequest): Promise<void>
+  rollback(request: RollbackRequest): Promise<void>
+  cancel(): Promise<void>
+  /** Offers came or went: a paused job may continue. */
+  offersChanged(): void
+}
+
+/** Milliseconds that somebody who asks for an installation waits for a look at the package. */
+const LOOK = 10_000
+
+/** @throws Failure `not-answering` */
+function promptly<T>(look: Promise<T>): Promise<T> {
+  const late = new AbortController()
+  const text =
+    'cannot install: the stick with the package is not answering; take it out and put it back, or try another'
+  const timer = setTimeout(() => late.abort(new Failure('not-answering', text)), LOOK)
+  return unlessAborted(look, late.signal).finally(() => clearTimeout(timer))
+}
+
+/** @param advance do what is due now */
+export function makeRequests(
+  core: Core,
+  installing: Installing,
+  advance: () => Promise<void>,
+  isWorking: () => boolean,
+): Requests {
+  const { config, enter } = core
+
+  function refuseIfBusy(): void {
+    const now = core.state()
+    if (!isOver(now))
+      throw new Failure('busy', `cannot begin: another job is not over yet (${now.at}). See: superblock status`)
+  }
+
+  async function install(request: InstallRequest): Promise<void> {
+    refuseIfBusy()
+    const offer = await requested(request)
+    const allowed = offer.verdict.fits || (offer.verdict.code === 'older' && request.allowDowngrade)
+    if (!offer.verdict.fits && !allowed)
+      throw new Failure(offer.verdict.code, `cannot install ${safe(offer.path)}: ${offer.verdict.why}`, {
+        facts: offer.verdict.facts,
+      })
+    const { booted } = await core.device()
+    refuseIfBusy()
+    const job: InstallJob = {
+      kind: 'install',
+      id: randomUUID(),
+      offer: offer.id ?? '',
+      medium: offer.medium,
+      path: offer.path,
+      allowDowngrade: request.allowDowngrade === true,
+      startedAt: new Date().toISOString(),
+      from: nameOf(booted),
+      to: { version: offer.manifest?.version ?? '', commit: '', ref: '', os: '', epoch: 0, timestamp: '' },
+      earlierRef: '',
+      unpacked: 0,
+      counters: { bytesRead: 0, membersRead: 0, membersSkipped: 0, bytesWritten: 0 },
+    }
+    installing.renew()
+    await enter({ at: 'installing', job, step: 'admit' })
+    void advance()
+  }
+
+  async function requested({ id, path }: InstallRequest): Promise<Offer> {
+    if (id !== undefined) return promptly(core.offers().findNow(id))
+    if (path !== undefined) return promptly(core.examine(path))
+    throw new Failure('bad-request', 'cannot install: name a package by its id or its path')
+  }
+
+  async function rollback(request: RollbackRequest): Promise<void> {
+    refuseIfBusy()
+    if (request.reason.trim() === '') throw new Failure('bad-request', 'cannot roll back without a reason')
+    const { deployments, booted } = await core.device()
+    const target =
+      request.index === undefined ? rollbackTarget(deployments) : deployments.find(d => d.index === request.index)
+    if (!target)
+      throw new Failure('not-found', 'cannot roll back: there is no such deployment. See: superblock deployments')
+    if (target.booted && target.index === 0)
+      throw new Failure('already-booted', `cannot roll back: version ${target.version} is what this device runs`)
+    refuseIfBusy()
+    // Before the journal is written: on a full disk it is this that makes room for it.
+    await giveUpReserve(config.state)
+    const job = {
+      kind: 'rollback' as const,
+      id: randomUUID(),
+      startedAt: new Date().toISOString(),
+      from: nameOf(booted),
+      to: nameOf(target),
+      reason: request.reason.slice(0, 500),
+    }
+    await enter({ at: 'rolling-back', job })
+    void advance()
+  }
+
+  async function cancel(): Promise<void> {
+    const now = core.state()
+    if (!isCancellable(now))
+      throw new Failure('not-cancellable', 'cannot cancel: there is nothing that could be stopped safely now')
+    const cause = { code: 'cancelled', text: 'cancelled' }
+    if (now.at === 'reboot') await enter({ at: 'undoing', job: now.job, step: 'settle', cause })
+    else if (now.at === 'installing' && now.paused) await enter({ at: 'undoing', job: now.job, step: 'stage', cause })
+    else installing.abort()
+    void advance()
+  }
+
+  function offersChanged(): void {
+    const now = core.state()
+    if (now.at !== 'installing' || !now.paused || isWorking()) return
+    const copy = core
+      .offers()
+      .copies(now.job.offer)
+      .find(offer => !installing.isWorn(offer) && (offer.verdict.fits || now.job.allowDowngrade))
+    if (!copy) {
+      // What could not be read was a stick on its way out.
+      if (now.job.medium !== '' && now.paused.code !== 'media-gone' && !core.offers().at(now.job.path))
+        void enter({ ...now, paused: waiting('media-gone', REMOVED) })
+      return
+    }
+    installing.renew()
+    const job = { ...now.job, path: copy.path, medium: copy.medium }
+    void enter({ at: 'installing', job, step: 'admit' }).then(advance)
+  }
+
+  return { install, rollback, cancel, offersChanged }
+}
