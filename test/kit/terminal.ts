@@ -25,6 +25,12 @@ export interface Screen {
   ended: Promise<number>
 }
 
+/** Wait until the text that is shown matches. @throws Error with that text after 10 s */
+export async function sees(text: () => string, words: RegExp): Promise<void> {
+  for (const end = performance.now() + 10_000; performance.now() < end; await sleep(30)) if (words.test(text())) return
+  throw new Error(`cannot see ${words} on the screen:\n${text()}`)
+}
+
 export const KEYS = {
   enter: '\r',
   esc: '\u001b',
@@ -67,11 +73,7 @@ export function openTerminal(
     svg: () => drawing(terminal),
     isAlternate: () => terminal.buffer.active.type === 'alternate',
     isCursorHidden: () => hidden,
-    async sees(words) {
-      for (const end = performance.now() + 10_000; performance.now() < end; await sleep(30))
-        if (words.test(text())) return
-      throw new Error(`cannot see ${words} on the screen:\n${text()}`)
-    },
+    sees: words => sees(text, words),
     async press(...keys) {
       for (const key of keys) {
         child.write(key)

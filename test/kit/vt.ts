@@ -4,6 +4,7 @@ import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:f
 import { setTimeout as sleep } from 'node:timers/promises'
 import koffi from 'koffi'
 import { start } from '../../src/base/run.ts'
+import { sees } from './terminal.ts'
 
 /** Far from those that people use. */
 const VT = 61
@@ -57,11 +58,7 @@ export function openVt(argv: readonly string[], env: Record<string, string>): Vi
   return {
     text,
     missing: () => readFileSync(`/dev/vcs${VT}`).filter(glyph => glyph === MISSING).length,
-    async sees(words) {
-      for (const end = performance.now() + 10_000; performance.now() < end; await sleep(30))
-        if (words.test(text())) return
-      throw new Error(`cannot see ${words} on the screen:\n${text()}`)
-    },
+    sees: words => sees(text, words),
     async press(...keys) {
       for (const key of keys) {
         for (const byte of key) if (ioctl(file, TIOCSTI, byte) !== 0) throw new Error('cannot type')

@@ -1,37 +1,29 @@
 /** A stick made by somebody who means no good, or whose stick is simply full: what is looked at, and what that costs, is bounded. */
-import { link, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../src/base/run.ts'
 import type { PackageResult } from '../../src/builder/package.ts'
 import { BOUNDS } from '../../src/media/scan.ts'
 import type { Device } from '../kit/device.ts'
+import { type Fitting, makeFitting } from '../kit/fitting.ts'
 import { lacking, makeImage, plug } from '../kit/mounts.ts'
-import { atRest, cli } from '../kit/operate.ts'
-import { makeProduct, type Product } from '../kit/releases.ts'
+import { cli } from '../kit/operate.ts'
 
 const MB = 1e6
 const why = await lacking()
 
+let fitting: Fitting
 let lab: string
-let product: Product
 let device: Device
 let two: PackageResult
 
 describe.skipIf(why)(`the bounds of a stick${why ? ` (skipped: ${why})` : ''}`, () => {
   beforeAll(async () => {
-    lab = await mkdtemp('/tmp/sb-bound-')
-    product = await makeProduct(lab)
-    await product.release('2.0')
-    two = await product.package('2.0', { name: 'two.superblock' })
-    device = await product.device('d')
-    await device.boot()
-    await atRest(device)
+    fitting = await makeFitting('2.0', 'two')
+    ;({ folder: lab, device, offered: two } = fitting)
   })
-  afterAll(async () => {
-    await device?.destroy()
-    await rm(lab, { recursive: true, force: true })
-  })
+  afterAll(() => fitting?.end())
 
   const ODD = [
     'line\nend.superblock',

@@ -4,7 +4,7 @@
  *   SUPERBLOCK_PULLS=50 npx vitest run --project system media-pull     the long run
  *   SUPERBLOCK_SEED=…                                                  the same moments again
  */
-import { mkdtemp, rm, truncate } from 'node:fs/promises'
+import { truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -13,36 +13,28 @@ import type { PackageResult } from '../../src/builder/package.ts'
 import type { JobInfo, Snapshot } from '../../src/update/snapshot.ts'
 import type { Device } from '../kit/device.ts'
 import { randomFrom } from '../kit/endurance.ts'
+import { type Fitting, makeFitting } from '../kit/fitting.ts'
 import { type Image, KINDS, type Kind, lacking, layOut, type Mounted, makeImage, plug } from '../kit/mounts.ts'
-import { atRest, ended, order } from '../kit/operate.ts'
-import { makeProduct, type Product } from '../kit/releases.ts'
+import { ended, order } from '../kit/operate.ts'
 
 const PULLS = Number(process.env.SUPERBLOCK_PULLS ?? 8)
 const SEED = Number(process.env.SUPERBLOCK_SEED ?? Math.floor(Math.random() * 1e9))
 const why = await lacking()
 
+let fitting: Fitting
 let lab: string
-let product: Product
 let device: Device
 let five: PackageResult
 const images = {} as Record<Kind, Image>
 
 describe.skipIf(why)(`sticks in trouble${why ? ` (skipped: ${why})` : ''}`, () => {
   beforeAll(async () => {
-    lab = await mkdtemp('/tmp/sb-pull-')
-    product = await makeProduct(lab)
-    await product.release('5.0', { ballast: 32 * 2 ** 20 })
-    five = await product.package('5.0', { name: 'five.superblock' })
+    fitting = await makeFitting('5.0', 'five', { ballast: 32 * 2 ** 20 })
+    ;({ folder: lab, device, offered: five } = fitting)
     const folder = await layOut(join(lab, 'one'), { 'five.superblock': five.file })
     for (const kind of KINDS) images[kind] = await makeImage(kind, join(lab, `${kind}.img`), folder, 80)
-    device = await product.device('d')
-    await device.boot()
-    await atRest(device)
   })
-  afterAll(async () => {
-    await device?.destroy()
-    await rm(lab, { recursive: true, force: true })
-  })
+  afterAll(() => fitting?.end())
 
   const isOffered = ({ offers }: Snapshot) => offers.some(offer => offer.id === five.id && offer.verdict.fits)
   const empty = () => device.waitFor(({ media }) => media.every(one => one.kind === 'inbox'), 'no stick')

@@ -4,13 +4,14 @@
  *
  *   SUPERBLOCK_CYCLES=100 npx vitest run --project system media.test     each kind so many times
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../src/base/run.ts'
 import type { PackageResult } from '../../src/builder/package.ts'
 import type { Snapshot } from '../../src/update/snapshot.ts'
 import type { Device } from '../kit/device.ts'
+import { type Fitting, makeFitting } from '../kit/fitting.ts'
 import {
   holdings,
   type Image,
@@ -23,12 +24,13 @@ import {
   mount,
   plug,
 } from '../kit/mounts.ts'
-import { atRest, cli, verdictOf } from '../kit/operate.ts'
-import { makeProduct, type Product } from '../kit/releases.ts'
+import { cli, verdictOf } from '../kit/operate.ts'
+import type { Product } from '../kit/releases.ts'
 
 const ROUNDS = Number(process.env.SUPERBLOCK_CYCLES ?? 25)
 const why = await lacking()
 
+let fitting: Fitting
 let lab: string
 let product: Product
 let device: Device
@@ -36,18 +38,10 @@ let two: PackageResult
 
 describe.skipIf(why)(`real sticks${why ? ` (skipped: ${why})` : ''}`, () => {
   beforeAll(async () => {
-    lab = await mkdtemp('/tmp/sb-media-')
-    product = await makeProduct(lab)
-    await product.release('2.0')
-    two = await product.package('2.0', { name: 'two.superblock' })
-    device = await product.device('d')
-    await device.boot()
-    await atRest(device)
+    fitting = await makeFitting('2.0', 'two')
+    ;({ folder: lab, device, offered: two, product } = fitting)
   })
-  afterAll(async () => {
-    await device?.destroy()
-    await rm(lab, { recursive: true, force: true })
-  })
+  afterAll(() => fitting?.end())
 
   const at = (name: string) => `/run/superblock/media/${name}`
   const media = (snapshot: Snapshot) => snapshot.media.filter(medium => medium.kind === 'stick')
