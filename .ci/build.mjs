@@ -17,6 +17,7 @@ const { metafile } = await build({
     flip: 'src/ostree/flip.ts',
     reader: 'src/reader.ts',
     prober: 'src/prober.ts',
+    trial: 'src/trial.ts',
     demo: 'test/kit/demo.ts',
   },
   outdir: 'dist',

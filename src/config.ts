@@ -68,10 +68,30 @@ const Schema = v.strictObject({
       checks: v.optional(v.array(folder), ['/usr/lib/superblock/health.d', '/etc/superblock/health.d']),
       /** seconds each check may take */
       timeout: v.optional(seconds(0.1), 60),
+      /** systemd units that must be active */
+      units: v.optional(v.array(v.string()), []),
     }),
     {},
   ),
-  trial: v.optional(v.strictObject({ tries: v.optional(count(1), 3) }), {}),
+  hooks: v.optional(
+    v.strictObject({
+      folder: v.optional(folder, '/usr/lib/superblock/hooks'),
+      /** seconds each hook may take */
+      timeout: v.optional(seconds(0.1), 300),
+    }),
+    {},
+  ),
+  trial: v.optional(
+    v.strictObject({
+      /** starts of a new release that may end badly, or before user space */
+      tries: v.optional(count(1), 3),
+      /** starts that may end without a trace, as in a power cut */
+      patience: v.optional(count(0), 10),
+      /** seconds that a start has until its verdict */
+      deadline: v.optional(seconds(1), 900),
+    }),
+    {},
+  ),
   state: v.optional(folder, '/var/lib/superblock'),
   socket: v.optional(folder, '/run/superblock/control.sock'),
   log: v.optional(v.picklist(['trace', 'debug', 'info', 'warn', 'error']), 'info'),

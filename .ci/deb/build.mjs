@@ -24,7 +24,7 @@ import { manPage } from './man.mjs'
 
 const LIB = 'usr/lib/superblock'
 const PROGRAMS = ['superblockd', 'superblock', 'superblock-builder']
-const HELPERS = ['flip', 'reader', 'prober']
+const HELPERS = ['flip', 'reader', 'prober', 'trial']
 const MAINTAINER = 'The superblock authors <superblock@superblock.invalid>'
 
 const stop = why => {
@@ -134,7 +134,7 @@ for (const entry of readdirSync('boot', { recursive: true, withFileTypes: true }
   const path = join(entry.parentPath, entry.name)
   if (entry.isFile()) copy(path, join(LIB, path), lstatSync(path).mode & 0o111 ? 0o755 : 0o644)
 }
-for (const folder of [`${LIB}/keys`, `${LIB}/health.d`, `${LIB}/superblock.d`])
+for (const folder of [`${LIB}/keys`, `${LIB}/health.d/required.d`, `${LIB}/health.d/wanted.d`, `${LIB}/superblock.d`])
   mkdirSync(at(`${folder}/.`), { recursive: true })
 
 write(`${LIB}/superblock.toml`, configurationFile())

@@ -5,7 +5,10 @@
 # OSTree keeps uEnv.txt: kernel_image, ramdisk_image, bootdir, bootargs, the same with a 2 behind for the deployment
 # before, and what the tree has in /usr/lib/ostree-boot/uEnv.txt, of which release_id names the release.
 # A trial is two variables in trial.env beside this script: trial_id, a release_id, and trial_tries, the starts left to it.
-# Only what every U-Boot has is used here: no setexpr, no bootcount, no writing on ext4.
+# The file is one sector, written over in place. Only what every U-Boot has is used for it: no setexpr, no writing on ext4.
+# A U-Boot that counts by itself (bootcount, while upgrade_available is 1) keeps trial_id in its own environment, and says
+# that the count is over by running this script from
+#   altbootcmd=setenv trial_over 1; run bootcmd
 
 test -n "${kernel_addr_r}" || setenv kernel_addr_r 0x2000000
 test -n "${ramdisk_addr_r}" || setenv ramdisk_addr_r 0x10000000
@@ -14,18 +17,22 @@ if test "${ramdisk_addr_r}" = 0x4000000; then setenv ramdisk_addr_r 0x10000000; 
 test -n "${scratch_addr}" || setenv scratch_addr 0x1000000
 setenv esp ${devnum}:${distro_bootpart}
 setenv rootfs ${devnum}:3
-setenv trial_id
+if test "${upgrade_available}" = 1; then setenv counted 1; else setenv counted; setenv trial_id; fi
 setenv trial_tries
 setenv release_id none
 setenv ramdisk_image
 setenv kernel_image2
 
-if fatload ${devtype} ${esp} ${scratch_addr} trial.env; then env import -t ${scratch_addr} ${filesize} trial_id trial_tries; fi
+if test -z "${counted}"; then
+  if fatload ${devtype} ${esp} ${scratch_addr} trial.env; then env import -t ${scratch_addr} ${filesize} trial_id trial_tries; fi
+fi
 ext4load ${devtype} ${rootfs} ${scratch_addr} /boot/loader/uEnv.txt && env import -t ${scratch_addr} ${filesize}
 
-setenv save_trial 'env export -t ${scratch_addr} trial_id trial_tries; fatwrite ${devtype} ${esp} ${scratch_addr} trial.env ${filesize}'
+setenv save_trial 'env export -t -s 200 ${scratch_addr} trial_id trial_tries; fatwrite ${devtype} ${esp} ${scratch_addr} trial.env ${filesize}'
 setenv before 0
-if test "${trial_id}" = "${release_id}"; then
+if test -n "${counted}"; then
+  if test "${trial_over}" = 1; then if test "${trial_id}" = "${release_id}"; then setenv before 1; fi; fi
+elif test "${trial_id}" = "${release_id}"; then
   setenv left
   if test "${trial_tries}" = 1; then setenv left 0
   elif test "${trial_tries}" = 2; then setenv left 1

@@ -1,21 +1,52 @@
 /** The boot loader's side of a trial: it counts the starts of a new deployment down and falls back when none was good. */
 import { join } from 'node:path'
 import { isThere } from '../base/files.ts'
-import { readEnvironment, writeEnvironment } from './grub.ts'
+import { grub } from './grub.ts'
+import { findTrialFile, trialFile } from './uboot.ts'
+import { findEnvironment } from './uboot-environment.ts'
+
+/** What a trial is for, by the names that boot loaders know it by. */
+export interface Target {
+  /** `<commit>.<serial>`, for GRUB */
+  deployment: string
+  /** its tree's release_id, for U-Boot; '' where it has none */
+  release: string
+}
 
 export interface Trial {
-  /** `<commit>.<serial>` of the deployment on trial */
+  /** of the target, as this boot loader knows it */
   id: string
   /** starts that are left */
   tries: number
 }
 
-const grubenv = (sysroot: string) => join(sysroot, 'boot/grub/grubenv')
-
-/** Which boot loader keeps the trial; `none`: nothing falls back by itself, and the verbs below do nothing. */
-export async function kind(sysroot: string): Promise<'grub' | 'none'> {
-  return (await isThere(grubenv(sysroot))) ? 'grub' : 'none'
+/** One of the boot loaders that can count. Each verb is durable when it resolves. */
+export interface BootLoader {
+  /** as people call it */
+  name: string
+  /** From now on the starts of the target are counted, whatever was counted before. @throws Failure `grubenv`, `uboot-env` */
+  arm(target: Target, tries: number): Promise<void>
+  /** The trial is over, or is not to be. Repeating it is harmless. @throws Failure `grubenv`, `uboot-env` */
+  clear(): Promise<void>
+  /** The trial that it has, or undefined. @throws Failure `grubenv`, `uboot-env` */
+  read(): Promise<Trial | undefined>
 }
+
+/** Which boot loader counts here, or what is missing for one to do so. */
+export async function findBootLoader(sysroot: string): Promise<BootLoader | { missing: string }> {
+  const grubenv = join(sysroot, 'boot/grub/grubenv')
+  if (await isThere(grubenv)) return grub(grubenv)
+  const environment = await findEnvironment(join(sysroot, 'etc/fw_env.config'))
+  if (environment) return environment
+  // libostree makes it where its boot loader is U-Boot.
+  if (!(await isThere(join(sysroot, 'boot/loader/uEnv.txt'))))
+    return { missing: 'there is neither a /boot/grub/grubenv nor a /boot/loader/uEnv.txt' }
+  const file = await findTrialFile(sysroot)
+  if (file !== undefined) return trialFile(file)
+  return { missing: 'U-Boot starts this device, but its script boot.scr is neither in /efi nor in /boot/efi' }
+}
+
+export const counts = (found: BootLoader | { missing: string }): found is BootLoader => !('missing' in found)
 
 /** What is known of a deployment here; boot-order first. */
 type Existing = { os: string; commit: string; serial: number; booted: boolean }
@@ -30,32 +61,4 @@ export function trialId(existing: readonly Existing[], { os, commit }: Pick<Exis
   const [first] = existing
   const made = first && same.includes(first) && !first.booted ? first.serial : undefined
   return `${commit}.${made ?? Math.max(-1, ...same.map(one => one.serial)) + 1}`
-}
-
-/**
- * From now on the boot loader counts the starts of the deployment that is made of this commit next, or was just made.
- * @throws Failure `grubenv`
- */
-export async function armTrial(
-  sysroot: string,
-  existing: readonly Existing[],
-  target: Pick<Existing, 'os' | 'commit'>,
-  tries: number,
-): Promise<void> {
-  if ((await kind(sysroot)) === 'none') return
-  const trial = { trial_id: trialId(existing, target), trial_tries: String(tries) }
-  await writeEnvironment(grubenv(sysroot), trial)
-}
-
-/** The trial is over, or is not to be. @throws Failure `grubenv` */
-export async function clearTrial(sysroot: string): Promise<void> {
-  if ((await kind(sysroot)) === 'grub') await writeEnvironment(grubenv(sysroot), { trial_id: null, trial_tries: null })
-}
-
-/** The trial that the boot loader has, or undefined. @throws Failure `grubenv` */
-export async function readTrial(sysroot: string): Promise<Trial | undefined> {
-  if ((await kind(sysroot)) === 'none') return undefined
-  const variables = await readEnvironment(grubenv(sysroot))
-  const id = variables.get('trial_id')
-  return id ? { id, tries: Number(variables.get('trial_tries') ?? 0) } : undefined
 }

@@ -5,6 +5,7 @@
 import { constants } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { Failure } from '../base/failure.ts'
+import type { BootLoader } from './bootloader.ts'
 
 const SIGNATURE = '# GRUB Environment Block\n'
 
@@ -86,6 +87,18 @@ export async function writeEnvironment(path: string, changes: Readonly<Record<st
     throw damaged('write', path, error)
   }
 }
+
+/** GRUB as it keeps a trial: two variables, which the generated menu counts. @param path of grubenv */
+export const grub = (path: string): BootLoader => ({
+  name: 'GRUB',
+  arm: ({ deployment }, tries) => writeEnvironment(path, { trial_id: deployment, trial_tries: String(tries) }),
+  clear: () => writeEnvironment(path, { trial_id: null, trial_tries: null }),
+  async read() {
+    const variables = await readEnvironment(path)
+    const id = variables.get('trial_id')
+    return id ? { id, tries: Number(variables.get('trial_tries') ?? 0) } : undefined
+  },
+})
 
 function damaged(doing: string, path: string, error: unknown): Failure {
   const why = error instanceof Error ? error.message : String(error)

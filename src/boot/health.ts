@@ -1,70 +1,79 @@
-/** Health checks: executables that say by their exit status whether the booted release works. */
-import { access, constants, stat } from 'node:fs/promises'
+/** Health checks: what says whether the booted release works. Built in are those that every device needs; the others are programs. */
 import { join } from 'node:path'
-import { asFailure } from '../base/failure.ts'
 import { listIfThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
-import { safe } from '../base/text.ts'
+import { type Check, listPrograms, runProgram, type Terms, timed, unlessLeft } from './programs.ts'
 
-export interface Check {
-  name: string
-  ok: boolean
-  seconds: number
-  /** its last lines, safe to show */
-  output: string
+export interface HealthPlan {
+  /** folders with required.d and wanted.d in them, weakest first */
+  folders: readonly string[]
+  /** systemd units that must be active */
+  units: readonly string[]
+  /** folders that must be writable; what `remount` names may be mounted read-only, and is mounted writable for the check, as ostree does */
+  writable: readonly { name: string; folder: string; remount?: string }[]
 }
 
-const LINES = 5
+const KINDS = { 'required.d': true, 'wanted.d': false } as const
 
 /**
- * Run every executable of the folders in the order of their names, one after another. A later folder's file of the same
- * name replaces an earlier one's, so a device can override a check of its tree. One that does not end in time has failed.
- * @param timeout seconds for each
- * @param environment beside the service's own
+ * Run all checks, one after another: disks, units, the required programs, the wanted ones. One that does not end in time has
+ * failed.
+ * @param onCheck those that are done so far
  */
-export async function checkHealth(
-  folders: readonly string[],
-  timeout: number,
-  environment: { [name: string]: string },
-  onCheck: (done: Check[]) => void,
-): Promise<Check[]> {
-  const files = new Map<string, string>()
-  for (const folder of folders)
-    for (const name of await listIfThere(folder))
-      if (await isExecutable(join(folder, name))) files.set(name, join(folder, name))
+export async function checkHealth(plan: HealthPlan, terms: Terms, onCheck: (done: Check[]) => void): Promise<Check[]> {
+  const checks: (() => Promise<Check>)[] = [
+    ...plan.writable.map(place => () => checkWritable(place, terms)),
+    ...plan.units.map(unit => () => checkUnit(unit, terms)),
+  ]
+  for (const [kind, required] of Object.entries(KINDS))
+    for (const { name, path } of await listPrograms(plan.folders.map(folder => join(folder, kind))))
+      checks.push(() => runProgram(name, path, required, terms))
   const done: Check[] = []
-  for (const name of [...files.keys()].sort()) {
-    done.push(await checkOne(name, files.get(name) as string, timeout, environment))
+  for (const check of checks) {
+    const result = await unlessLeft(check, terms.signal)
+    if (!result) break
+    done.push(result)
     onCheck(done)
   }
   return done
 }
 
-async function checkOne(name: string, path: string, timeout: number, env: { [name: string]: string }): Promise<Check> {
-  const started = performance.now()
-  const seconds = () => Math.round((performance.now() - started) / 100) / 10
-  try {
-    const { stdout, stderr } = await run([path], { timeout: timeout * 1000, env })
-    return { name, ok: true, seconds: seconds(), output: lastLines(stdout + stderr) }
-  } catch (error) {
-    return { name, ok: false, seconds: seconds(), output: lastLines(asFailure(error, `run ${name}`).message) }
-  }
+/** What lies beside required.d and wanted.d, and so is never run. */
+export async function misplaced(folders: readonly string[]): Promise<string[]> {
+  const found: string[] = []
+  for (const folder of folders)
+    for (const name of await listIfThere(folder)) if (!(name in KINDS)) found.push(join(folder, name))
+  return found
 }
 
-const lastLines = (text: string) =>
-  text
-    .trim()
-    .split('\n')
-    .slice(-LINES)
-    .map(line => safe(line))
-    .join('\n')
+/** A file is written, flushed and removed, in a mount namespace of its own. */
+const WRITE = `[ -w "$1" ] || [ -z "$2" ] || mount -o remount,rw "$2"
+file=$1/.superblock-writable
+echo written >"$file" && sync "$file" && rm "$file"`
 
-async function isExecutable(path: string): Promise<boolean> {
-  try {
-    if (!(await stat(path)).isFile()) return false
-    await access(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
+const checkWritable = ({ name, folder, remount = '' }: HealthPlan['writable'][number], { timeout }: Terms) =>
+  timed(`disk:${name}`, true, async () => {
+    await run(['unshare', '--mount', 'sh', '-euc', WRITE, 'sh', folder, remount], { timeout: timeout * 1000 })
+    return { ok: true, output: '' }
+  })
+
+/** Milliseconds between looks at a unit that is still starting. */
+const TICK = 500
+
+const checkUnit = (unit: string, { timeout, signal }: Terms) =>
+  timed(`unit:${unit}`, true, async () => {
+    const end = performance.now() + timeout * 1000
+    for (;;) {
+      const look = ['systemctl', 'is-active', '--', unit]
+      const state = (await run(look, { accept: [1, 2, 3, 4], timeout: timeout * 1000 })).stdout.trim()
+      if (state === 'active') return { ok: true, output: '' }
+      if (!/^(activating|reloading|inactive)$/.test(state) || performance.now() > end || signal?.aborted) {
+        const { stdout } = await run(['systemctl', 'status', '--no-pager', '--lines=4', '--', unit], {
+          accept: [1, 2, 3, 4],
+          timeout: timeout * 1000,
+        })
+        return { ok: false, output: `${stdout}\n${unit} is ${state || 'not known'}` }
+      }
+      await new Promise(resolve => setTimeout(resolve, TICK))
+    }
+  })

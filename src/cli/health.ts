@@ -1,17 +1,36 @@
-/** `superblock health`: the last health check and what each check said. */
+/** `superblock health`: the last health check and what each check said; with `--wait`, that of this start. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { safe } from '../base/text.ts'
 import { when } from '../console/words.ts'
+import { type Client, isUnreachable } from '../control/client.ts'
 import type { HealthInfo } from '../control/protocol.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
 import { type Io, paragraph, say, sayJson, tint } from './io.ts'
 
-export async function health({ io, json, client }: Context): Promise<number> {
-  const { health } = await (await client()).status()
+/** Milliseconds until a service that is not there yet is looked for again. */
+const AGAIN = 500
+
+export async function health({ io, json, client }: Context, options: { wait?: boolean }): Promise<number> {
+  const service = await client()
+  const health = options.wait ? await verdict(service) : (await service.status()).health
   if (json) sayJson(io, { health })
   else if (health) for (const line of lines(io, health)) say(io, line)
   else say(io, 'No health check has run yet.')
   return health?.verdict === 'bad' ? EXIT.unhealthy : EXIT.ok
+}
+
+/** That of this start, however long it takes to come and however often the service goes away. */
+async function verdict(service: Client): Promise<HealthInfo> {
+  for (;;) {
+    try {
+      for await (const { health } of service.events(new AbortController().signal))
+        if (health?.current && health.verdict !== 'checking') return health
+    } catch (error) {
+      if (!isUnreachable(error)) throw error
+    }
+    await sleep(AGAIN)
+  }
 }
 
 function lines(io: Io, health: HealthInfo): string[] {
@@ -19,7 +38,8 @@ function lines(io: Io, health: HealthInfo): string[] {
   const kind = health.verdict === 'good' ? 'good' : health.verdict === 'bad' ? 'bad' : 'warn'
   const out = [`Health of ${safe(health.version)}: ${tint(io, kind, safe(word))} (${when(health.at)})`]
   for (const check of health.checks) {
-    out.push(`  ${check.ok ? 'ok  ' : 'FAIL'}  ${safe(check.name)}  ${check.seconds.toFixed(1)} s`)
+    const word = check.ok ? 'ok  ' : check.required ? 'FAIL' : 'warn'
+    out.push(`  ${word}  ${safe(check.name)}  ${check.seconds.toFixed(1)} s`)
     if (!check.ok && check.output) out.push(...paragraph(check.output, '        '))
   }
   return out

@@ -130,6 +130,7 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
     async () => (await import('./rollback.ts')).rollback,
   )
     .option('--reason <text>', 'why, for the history; asked for on a terminal')
+    .option('--force', 'also when a hook of the running release refuses')
     .option('--reboot', 'reboot into it at once')
     .option('--yes', 'do not ask; needed where there is no terminal')
   verb(
@@ -149,7 +150,7 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
     'show the last health check',
     example('superblock health', '0 good, checking or none yet; 6 bad'),
     async () => (await import('./health.ts')).health,
-  )
+  ).option('--wait', 'wait for the verdict on this start: 0 only when it is good')
   verb(
     'history',
     'show what was done to this device',

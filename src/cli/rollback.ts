@@ -11,7 +11,7 @@ import { ask, canAsk, say, sayJson } from './io.ts'
 export async function rollback(
   { io, json, client }: Context,
   index: string | undefined,
-  options: { reason?: string; reboot?: boolean; yes?: boolean },
+  options: { reason?: string; force?: boolean; reboot?: boolean; yes?: boolean },
 ): Promise<number> {
   const wanted = index === undefined ? undefined : parseIndex(index)
   const asking = canAsk(io) && !json
@@ -29,7 +29,7 @@ export async function rollback(
     say(io, 'Nothing was changed.')
     return EXIT.failed
   }
-  const job = await service.rollback({ index: target.index, reason })
+  const job = await service.rollback({ index: target.index, reason, ...(options.force ? { force: true } : {}) })
   const ended = await follow(io, service, job.id, json)
   if (!ended) return EXIT.detached
   const status = conclude(io, ended)

@@ -21,6 +21,7 @@ const Install = v.strictObject({
 const Rollback = v.strictObject({
   index: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   reason: v.pipe(v.string(), v.maxLength(500)),
+  force: v.optional(v.boolean()),
 })
 const Place = v.strictObject({ index: v.pipe(v.number(), v.integer(), v.minValue(0)) })
 

@@ -1,4 +1,5 @@
-/** What a commit says about itself, as `ostree show` prints it. */
+/** What a commit says about itself, as `ostree show` prints it, and single files of it. */
+import { rm } from 'node:fs/promises'
 import { Failure } from '../base/failure.ts'
 import { run } from '../base/run.ts'
 import type { Engine } from './engine.ts'
@@ -38,4 +39,23 @@ export function parseShow(text: string): CommitInfo {
 export async function commitInfo(where: Engine | string, rev: string): Promise<CommitInfo> {
   const repo = typeof where === 'string' ? where : where.repo
   return parseShow((await run(['ostree', 'show', `--repo=${repo}`, '--', rev])).stdout)
+}
+
+/** A text in a commit; '' where there is no such file. @param path absolute */
+export async function readFromCommit(where: Engine | string, rev: string, path: string): Promise<string> {
+  const repo = typeof where === 'string' ? where : where.repo
+  return (await run(['ostree', 'cat', `--repo=${repo}`, rev, path], { accept: [1] })).stdout
+}
+
+/**
+ * Copy a folder of a commit out of the repo, for programs in it to be run.
+ * @param to is made anew
+ * @returns whether the commit has such a folder
+ */
+export async function takeFromCommit({ repo }: Engine, commit: string, path: string, to: string): Promise<boolean> {
+  await rm(to, { recursive: true, force: true })
+  const { status } = await run(['ostree', 'ls', `--repo=${repo}`, commit, path], { accept: [1] })
+  if (status !== 0) return false
+  await run(['ostree', 'checkout', `--repo=${repo}`, '--force-copy', `--subpath=${path}`, commit, to])
+  return true
 }

@@ -49,8 +49,9 @@ export async function readDevice(engine: Engine, remembered: string): Promise<De
 const notBooted = () =>
   new Failure('not-booted', 'cannot work here: the running system is no OSTree deployment. See: superblock doctor')
 
-export function machineOf({ deployments: [next], booted, bootId }: DeviceState): Machine {
-  return { bootId, booted, next: next ?? booted }
+/** @param account see Machine */
+export function machineOf({ deployments: [next], booted, bootId }: DeviceState, account: string): Machine {
+  return { bootId, booted, next: next ?? booted, account }
 }
 
 /** The facts that trust judges by. */

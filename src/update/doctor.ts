@@ -4,7 +4,9 @@ import { asFailure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
-import { kind } from '../boot/bootloader.ts'
+import { counts, findBootLoader } from '../boot/bootloader.ts'
+import { misplaced } from '../boot/health.ts'
+import { hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { spaceFor } from '../ostree/space.ts'
@@ -30,6 +32,8 @@ export async function examineDevice(config: Config, engine: Engine): Promise<Exa
     ['space', () => space(engine)],
     ['permissions', () => writable(config)],
     ['boot loader', () => bootLoader(engine)],
+    ['watchdog', watchdog],
+    ['health checks', () => healthChecks(config)],
     ['clock', clock],
   ]
   return Promise.all(
@@ -123,12 +127,23 @@ async function writable(config: Config) {
 }
 
 async function bootLoader(engine: Engine) {
-  const found = await kind(engine.sysroot)
-  if (found !== 'none') return { text: `${found} counts the starts of a new release` }
+  const found = await findBootLoader(engine.sysroot)
+  if (counts(found)) return { text: `${found.name} counts the starts of a new release` }
   return {
-    text: 'the boot loader does not count starts: a release that hangs while starting is not undone by itself',
+    text: `the boot loader does not count starts, for ${found.missing}: a release that hangs while starting is not undone by itself`,
     next: 'Set up boot counting as docs/integration.md says.',
   }
+}
+
+async function watchdog() {
+  if (await hasWatchdog()) return { text: 'a hardware watchdog is there' }
+  return { text: 'there is no hardware watchdog: a start that hangs stays so until the device is switched off and on' }
+}
+
+async function healthChecks(config: Config) {
+  const lost = await misplaced(config.health.checks)
+  if (lost.length === 0) return { text: 'all health checks are in required.d or wanted.d' }
+  return { text: `not run, since it is in neither of the folders: ${lost.join(', ')}`, next: 'Move it to required.d.' }
 }
 
 async function clock() {

@@ -79,8 +79,7 @@ export function makeInstalling(core: Core): Installing {
   function makeShop(job: InstallJob, source: Workshop['source']): Workshop {
     return {
       engine,
-      folder: config.state,
-      settings: { keep: config.install.keep, reserve: config.install.reserve, tries: config.trial.tries },
+      config,
       meter,
       signal: aborter.signal,
       source,

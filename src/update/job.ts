@@ -61,7 +61,14 @@ export function openJobRoom(around: Surroundings): JobRoom {
   }
 
   return {
-    ...makeRequests(core, installing, advance, () => working !== undefined),
+    ...makeRequests(core, installing, {
+      advance,
+      isWorking: () => working !== undefined,
+      async interrupt() {
+        verdicts.interrupt()
+        await working
+      },
+    }),
     meter: core.meter,
     advance,
     checkBoot: verdicts.checkBoot,

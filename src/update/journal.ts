@@ -8,6 +8,9 @@ import { evenIfFull } from './reserve.ts'
 import type { HealthInfo } from './snapshot.ts'
 import type { State } from './state.ts'
 
+/** The last health check, of the boot with this id. */
+export type BootHealth = Omit<HealthInfo, 'current'> & { bootId: string }
+
 export interface Record {
   format: 1
   state: State
@@ -17,7 +20,7 @@ export interface Record {
   epochFloor: number
   /** commits that were left again, by an operator or by a health check, with the reason: never chosen by themselves */
   left: { [commit: string]: string }
-  health: (HealthInfo & { bootId: string }) | null
+  health: BootHealth | null
 }
 
 export interface Journal {

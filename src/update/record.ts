@@ -29,6 +29,7 @@ const Rollback = v.object({
   from: Deployment,
   to: Deployment,
   reason: text,
+  force: v.optional(v.boolean()),
 })
 const Job = v.variant('kind', [Install, Rollback])
 const step = v.picklist(STEPS)
@@ -50,7 +51,15 @@ const Health = v.object({
   verdict: v.picklist(['good', 'bad', 'checking']),
   at: text,
   version: text,
-  checks: v.array(v.object({ name: text, ok: v.boolean(), seconds: v.number(), output: text })),
+  checks: v.array(
+    v.object({
+      name: text,
+      ok: v.boolean(),
+      required: v.optional(v.boolean(), true),
+      seconds: v.number(),
+      output: text,
+    }),
+  ),
   bootId: text,
 })
 

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { Failure } from '../base/failure.ts'
 import { unlessAborted } from '../base/source.ts'
 import { safe } from '../base/text.ts'
+import type { Deployment } from '../ostree/status.ts'
 import type { Core } from './core.ts'
 import { nameOf, rollbackTarget } from './device.ts'
 import { type Installing, REMOVED, waiting } from './installing.ts'
@@ -31,13 +32,16 @@ function promptly<T>(look: Promise<T>): Promise<T> {
   return unlessAborted(look, late.signal).finally(() => clearTimeout(timer))
 }
 
-/** @param advance do what is due now */
-export function makeRequests(
-  core: Core,
-  installing: Installing,
-  advance: () => Promise<void>,
-  isWorking: () => boolean,
-): Requests {
+/** What requests ask of the job room. */
+export interface Work {
+  /** do what is due now */
+  advance: () => Promise<void>
+  isWorking: () => boolean
+  /** let running checks be the last ones, and wait until nothing is at work */
+  interrupt: () => Promise<void>
+}
+
+export function makeRequests(core: Core, installing: Installing, { advance, isWorking, interrupt }: Work): Requests {
   const { config, enter } = core
 
   function refuseIfBusy(): void {
@@ -81,8 +85,14 @@ export function makeRequests(
     throw new Failure('bad-request', 'cannot install: name a package by its id or its path')
   }
 
+  /** Who sees that a new release does not work need not wait for its checks. */
+  const isOnTrial = (): boolean => {
+    const now = core.state()
+    return now.at === 'trying' && now.job.kind === 'install'
+  }
+
   async function rollback(request: RollbackRequest): Promise<void> {
-    refuseIfBusy()
+    if (!isOnTrial()) refuseIfBusy()
     if (request.reason.trim() === '') throw new Failure('bad-request', 'cannot roll back without a reason')
     const { deployments, booted } = await core.device()
     const target =
@@ -91,19 +101,29 @@ export function makeRequests(
       throw new Failure('not-found', 'cannot roll back: there is no such deployment. See: superblock deployments')
     if (target.booted && target.index === 0)
       throw new Failure('already-booted', `cannot roll back: version ${target.version} is what this device runs`)
-    refuseIfBusy()
+    if (isOnTrial()) await interrupt()
+    try {
+      // The verdict may have been faster.
+      if (!isOnTrial()) refuseIfBusy()
+      await begin(request, booted, target)
+    } finally {
+      void advance()
+    }
+  }
+
+  async function begin(request: RollbackRequest, from: Deployment, to: Deployment): Promise<void> {
     // Before the journal is written: on a full disk it is this that makes room for it.
     await giveUpReserve(config.state)
     const job = {
       kind: 'rollback' as const,
       id: randomUUID(),
       startedAt: new Date().toISOString(),
-      from: nameOf(booted),
-      to: nameOf(target),
+      from: nameOf(from),
+      to: nameOf(to),
       reason: request.reason.slice(0, 500),
+      ...(request.force ? { force: true } : {}),
     }
     await enter({ at: 'rolling-back', job })
-    void advance()
   }
 
   async function cancel(): Promise<void> {

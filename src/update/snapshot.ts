@@ -145,8 +145,11 @@ export interface Counters {
 }
 
 export interface CheckResult {
+  /** of a program, or `disk:`, `unit:` and what was looked at, or a hook with its folder */
   name: string
   ok: boolean
+  /** one that fails is only shown where this is false */
+  required: boolean
   seconds: number
   /** its last lines */
   output: string
@@ -156,6 +159,8 @@ export interface HealthInfo {
   verdict: 'good' | 'bad' | 'checking'
   at: string
   version: string
+  /** of this boot; otherwise of an earlier one, since its own has not begun */
+  current: boolean
   checks: CheckResult[]
 }
 
@@ -210,6 +215,8 @@ export interface RollbackRequest {
   /** as in `deployments`; without it the one that a rollback would return to */
   index?: number
   reason: string
+  /** also when a hook of what runs refuses */
+  force?: boolean
 }
 
 /** One thing that `superblock doctor` looked at. */

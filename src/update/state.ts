@@ -36,6 +36,8 @@ export interface RollbackJob {
   from: DeploymentName
   to: DeploymentName
   reason: string
+  /** a hook that refuses is not asked */
+  force?: boolean | undefined
 }
 
 export type Job = InstallJob | RollbackJob
@@ -75,6 +77,8 @@ export interface Machine {
   booted: Booting
   /** what the next boot would take */
   next: Booting
+  /** how starts on trial ended, in words; '' where nothing is known */
+  account: string
 }
 
 /**
@@ -97,13 +101,13 @@ export function reconcile(state: State, machine: Machine): State {
     case 'reboot': {
       const { job, bootId } = state
       if (isTarget(job, machine.booted)) return { at: 'trying', job }
-      if (bootId !== machine.bootId) return notStarted(job)
+      if (bootId !== machine.bootId) return notStarted(job, machine.account)
       // Same boot, but somebody made another deployment the default by hand.
       if (!isTarget(job, machine.next)) return { at: 'failed', job, cause: OVERRULED }
       return state
     }
     case 'trying':
-      return isTarget(state.job, machine.booted) ? state : notStarted(state.job)
+      return isTarget(state.job, machine.booted) ? state : notStarted(state.job, machine.account)
     case 'returning': {
       const { job, cause } = state
       if (!isTarget(job, machine.booted)) return { at: 'fell-back', job, cause }
@@ -118,9 +122,11 @@ export function reconcile(state: State, machine: Machine): State {
 
 const OVERRULED: Cause = { code: 'overruled', text: 'somebody else chose another deployment for the next start' }
 
-function notStarted(job: Job): State {
+/** @param account see Machine */
+export function notStarted(job: Job, account: string): State {
   const facts = { version: job.to.version }
-  const cause = { code: 'boot-failed', text: `version ${job.to.version} did not start`, facts }
+  const text = `version ${job.to.version} did not start${account && ` (${account})`}`
+  const cause = { code: 'boot-failed', text, facts }
   return job.kind === 'install' ? { at: 'falling-back', job, cause } : { at: 'failed', job, cause }
 }
 

@@ -1,23 +1,27 @@
 /** The steps of an installation: each can be repeated after any interruption, each has its undo. */
+import { join } from 'node:path'
 import { Failure } from '../base/failure.ts'
-import { armTrial, clearTrial } from '../boot/bootloader.ts'
+import { removeTree } from '../base/files.ts'
+import { runHooks } from '../boot/hooks.ts'
+import type { Config } from '../config.ts'
 import { deploy, prune, undeploy } from '../ostree/deploy.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { applyDelta, dropRef, importCommit, refCommit } from '../ostree/import.ts'
+import { takeFromCommit } from '../ostree/show.ts'
 import { type Deployment, deployments } from '../ostree/status.ts'
 import type { Source } from '../package/read.ts'
 import { type Admitted, admit, type Judges } from './admit.ts'
+import { hookTerms, refusedBy } from './hooks.ts'
 import type { Meter } from './meter.ts'
 import { makeReserve } from './reserve.ts'
 import type { Counters, StepName } from './snapshot.ts'
 import { stagingOf } from './staging.ts'
 import type { InstallJob } from './state.ts'
+import { armTrial, clearTrial } from './trial.ts'
 
 export interface Workshop {
   engine: Engine
-  /** /var/lib/superblock */
-  folder: string
-  settings: { keep: number; reserve: number; tries: number }
+  config: Config
   meter: Meter
   signal: AbortSignal
   /** the package's file, open for the time of admit and stage */
@@ -39,9 +43,9 @@ const nothing = async () => {}
 
 export const steps: { [name in StepName]: Step } = {
   admit: { do: admitPackage, undo: nothing },
-  stage: { do: stageMembers, undo: (job, shop) => stagingOf(shop.folder, job.offer).drop() },
+  stage: { do: stageMembers, undo: (job, shop) => stagingOf(shop.config.state, job.offer).drop() },
   import: { do: importRelease, undo: (job, shop) => dropRef(shop.engine, job.to.ref, job.earlierRef || undefined) },
-  arm: { do: armRelease, undo: (_, shop) => clearTrial(shop.engine.sysroot) },
+  arm: { do: armRelease, undo: (_, shop) => clearTrial(shop.engine, shop.config.state) },
   deploy: { do: deployRelease, undo: undeployRelease },
   settle: { do: settleRelease, undo: nothing },
 }
@@ -50,7 +54,7 @@ async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
   const source = shop.source
   if (!source) throw new Failure('media-gone', `cannot read ${job.path}: the stick was removed`)
   shop.meter.begin('admit', 0)
-  const admitted = await admit(source, await shop.judges(), shop.engine, shop.folder, { signers: [] })
+  const admitted = await admit(source, await shop.judges(), shop.engine, shop.config.state, { signers: [] })
   if ('fits' in admitted) throw new Failure(admitted.code, admitted.why, { facts: admitted.facts })
   if (admitted.id !== job.offer)
     throw new Failure('changed', `cannot install ${job.path}: it is no longer the package that was shown`)
@@ -79,7 +83,7 @@ async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
 async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
   const { source, admitted, meter } = shop
   if (!source || !admitted) throw new Failure('media-gone', `cannot read ${job.path}: the stick was removed`)
-  const staging = stagingOf(shop.folder, job.offer)
+  const staging = stagingOf(shop.config.state, job.offer)
   meter.begin(
     'stage',
     admitted.wanted.reduce((sum, member) => sum + member.size, 0),
@@ -106,7 +110,7 @@ async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
 async function importRelease(job: InstallJob, shop: Workshop): Promise<void> {
   const { engine, meter } = shop
   meter.begin('import', job.unpacked)
-  const staging = stagingOf(shop.folder, job.offer)
+  const staging = stagingOf(shop.config.state, job.offer)
   const onPulse = (written: number) => meter.set(written)
   if (job.delta) await applyDelta(engine, staging.pathOf({ path: job.delta }), job.to.commit, job.to.ref, onPulse)
   else await importCommit(engine, staging.repo, job.to.commit, job.to.ref, onPulse)
@@ -114,9 +118,27 @@ async function importRelease(job: InstallJob, shop: Workshop): Promise<void> {
   await shop.update({ counters: { ...counters, bytesWritten: counters.bytesWritten + meter.read().bytesDone } })
 }
 
+/** The release may look at what is here before it is deployed, and refuse. */
 async function armRelease(job: InstallJob, shop: Workshop): Promise<void> {
   shop.meter.begin('arm', 0)
-  await armTrial(shop.engine.sysroot, await deployments(shop.engine), job.to, shop.settings.tries)
+  await prepare(job, shop)
+  await armTrial(shop.engine, job.to, shop.config)
+}
+
+/** Run the hooks that the new release has for this moment; they lie in its commit, and nowhere else yet. */
+async function prepare({ from, to }: InstallJob, { engine, config, meter }: Workshop): Promise<void> {
+  const folder = join(config.state, 'hooks')
+  try {
+    if (!(await takeFromCommit(engine, to.commit, config.hooks.folder, folder))) return
+    const { failed } = await runHooks(
+      folder,
+      'pre-deploy',
+      hookTerms(config, engine, 'update', from, to, () => meter.beat()),
+    )
+    if (failed) throw refusedBy(failed, `install version ${to.version}`)
+  } finally {
+    await removeTree(folder)
+  }
 }
 
 /** The new deployment, when it is there and the next to be booted. */
@@ -137,7 +159,7 @@ async function undeployRelease(job: InstallJob, shop: Workshop): Promise<void> {
 
 async function settleRelease(job: InstallJob, shop: Workshop): Promise<void> {
   shop.meter.begin('settle', 0)
-  await stagingOf(shop.folder, job.offer).drop()
-  await prune(shop.engine, shop.settings.keep, shop.isProtected)
-  await makeReserve(shop.folder, shop.settings.reserve)
+  await stagingOf(shop.config.state, job.offer).drop()
+  await prune(shop.engine, shop.config.install.keep, shop.isProtected)
+  await makeReserve(shop.config.state, shop.config.install.reserve)
 }

@@ -4,6 +4,7 @@ import { asFailure, Failure } from '../base/failure.ts'
 import { privateFolder, removeUnfinished } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import { run, settled } from '../base/run.ts'
+import { account, readLedger } from '../boot/ledger.ts'
 import type { Config } from '../config.ts'
 import { type Media, openMedia } from '../media/media.ts'
 import { cleanup, pin, unpin } from '../ostree/deploy.ts'
@@ -16,7 +17,7 @@ import { describeDeployments, later, machineOf, readDevice, trustFacts } from '.
 import { examineDevice } from './doctor.ts'
 import { type Chain, openHistory, remembered } from './history.ts'
 import { openJobRoom } from './job.ts'
-import { openJournal } from './journal.ts'
+import { type BootHealth, openJournal } from './journal.ts'
 import { examineFile, openOffers, withSource } from './offers.ts'
 import { makeReserve } from './reserve.ts'
 import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
@@ -82,7 +83,8 @@ export async function openUpdater(
 
   let device = await readDevice(engine, later(newest, journal.read().newest))
   const before = journal.read().state
-  const now = reconcile(before, machineOf(device))
+  const ledger = await readLedger(config.state)
+  const now = reconcile(before, machineOf(device, ledger ? account(ledger) : ''))
   if (now !== before) log.info({ from: before.at, to: now.at }, 'the machine is not where the journal left it')
   // What has run here counts, not what was only installed: an installation that is called off leaves no trace.
   const ran = later(later(newest, journal.read().newest), device.booted.timestamp)
@@ -224,7 +226,6 @@ export async function openUpdater(
     snapshot() {
       const record = journal.read()
       const { state } = record
-      const { bootId: _, ...health } = record.health ?? { bootId: '' }
       const rebootIn = rebootAt === undefined ? undefined : Math.max(0, Math.ceil((rebootAt - Date.now()) / 1000))
       return {
         api: 1,
@@ -242,7 +243,7 @@ export async function openUpdater(
         media: media.list(),
         offers: offers.list(),
         job: state.at === 'idle' ? null : describeJob(state, room.meter.read(), rebootIn, isSilent(state)),
-        health: record.health ? (health as Snapshot['health']) : null,
+        health: healthOf(record.health, device.bootId),
         problems: rebootFailure ? [rebootFailure] : [],
       }
     },
@@ -266,6 +267,12 @@ export async function openUpdater(
       await Promise.all([atMost(STOP.job, room.stop()), atMost(STOP.media, media.close().then(offers.idle))])
     },
   }
+}
+
+function healthOf(health: BootHealth | null, now: string): Snapshot['health'] {
+  if (!health) return null
+  const { bootId, checks, ...rest } = health
+  return { ...rest, current: bootId === now, checks }
 }
 
 const stagedBy = (job: { kind: string; offer?: string }) => job.offer

@@ -1,18 +1,25 @@
 /** What becomes of a release that was booted: its health decides whether it stays, and the ways back to the one before. */
+import { join } from 'node:path'
 import { asFailure } from '../base/failure.ts'
 import { safe } from '../base/text.ts'
-import { clearTrial } from '../boot/bootloader.ts'
-import { checkHealth } from '../boot/health.ts'
+import { checkHealth, type HealthPlan } from '../boot/health.ts'
+import { runHooks } from '../boot/hooks.ts'
+import { account, readLedger } from '../boot/ledger.ts'
 import { setDefault } from '../ostree/rollback.ts'
 import { type Core, causeOf } from './core.ts'
+import { hookTerms, programLock, refusedBy } from './hooks.ts'
+import type { BootHealth } from './journal.ts'
 import { giveUpReserve, makeReserve } from './reserve.ts'
-import type { HealthInfo } from './snapshot.ts'
-import { type Cause, type InstallJob, isTarget, type Job, type RollbackJob, type State } from './state.ts'
+import type { ReleaseName } from './snapshot.ts'
+import { type Cause, type InstallJob, isTarget, type Job, notStarted, type RollbackJob, type State } from './state.ts'
+import { clearTrial } from './trial.ts'
 
 export interface Verdicts {
-  /** The job's target runs: is it good? */
-  judge(job: Job): Promise<State>
-  /** It is not: the one before becomes the default again. */
+  /** The job's target runs: is it good? Undefined when that was interrupted. */
+  judge(job: Job): Promise<State | undefined>
+  /** Let the checks that run be the last ones: an operator has decided otherwise. */
+  interrupt(): void
+  /** It is not good: the one before becomes the default again. */
   fallBack(job: InstallJob, cause: Cause): Promise<State>
   /** An operator wants another deployment. */
   rollBack(job: RollbackJob): Promise<State>
@@ -22,6 +29,17 @@ export interface Verdicts {
 
 export function makeVerdicts(core: Core): Verdicts {
   const { config, engine, journal, history, meter, onChange, recordOnce } = core
+  let interrupter = new AbortController()
+
+  /** What every device is checked for, and what its configuration names. */
+  const plan: HealthPlan = {
+    folders: config.health.checks,
+    units: config.health.units,
+    writable: [
+      { name: '/var', folder: config.state },
+      { name: '/sysroot', folder: join(engine.repo, 'tmp'), remount: '/sysroot' },
+    ],
+  }
 
   /** A release counts as left once the one that was wanted instead runs: a rollback that is called off leaves no trace. */
   async function changeSides(job: Job): Promise<void> {
@@ -30,34 +48,44 @@ export function makeVerdicts(core: Core): Verdicts {
     await journal.write({ left })
   }
 
-  async function runChecks(): Promise<HealthInfo> {
+  /** @param job whose target has just been installed: its own hooks come first, and what fails there is not checked further */
+  async function runChecks(job?: InstallJob): Promise<BootHealth> {
+    interrupter = new AbortController()
+    const { signal } = interrupter
     const { booted, bootId } = await core.device()
-    const at = () => new Date().toISOString()
-    const show = (checks: HealthInfo['checks'], verdict: HealthInfo['verdict']) =>
-      journal.write({ health: { verdict, at: at(), version: booted.version, checks, bootId } }).then(onChange)
+    const show = async (checks: BootHealth['checks'], verdict: BootHealth['verdict']) => {
+      const health = { verdict, at: new Date().toISOString(), version: booted.version, checks, bootId }
+      await journal.write({ health })
+      onChange()
+      return health
+    }
     await show([], 'checking')
+    const sofar = (done: BootHealth['checks']) => void show([...done], 'checking')
+    let checks: BootHealth['checks'] = []
+    if (job) {
+      const terms = { ...hookTerms(config, engine, 'update', job.from, job.to), signal }
+      const { done, failed } = await runHooks(config.hooks.folder, 'post-boot', terms, sofar)
+      if (failed) return show(done, 'bad')
+      checks = done
+    }
     const environment = { SUPERBLOCK_VERSION: booted.version, SUPERBLOCK_COMMIT: booted.commit }
-    const checks = await checkHealth(config.health.checks, config.health.timeout, environment, done => {
-      void show([...done], 'checking')
-    })
-    const verdict = checks.every(check => check.ok) ? 'good' : 'bad'
-    await show(checks, verdict)
-    return { verdict, at: at(), version: booted.version, checks }
+    const terms = { timeout: config.health.timeout, environment, lock: programLock(engine), signal }
+    checks = [...checks, ...(await checkHealth(plan, terms, done => sofar([...checks, ...done])))]
+    if (signal.aborted) return show(checks, 'checking')
+    return show(checks, checks.some(check => check.required && !check.ok) ? 'bad' : 'good')
   }
 
-  async function judge(job: Job): Promise<State> {
+  async function judge(job: Job): Promise<State | undefined> {
     if (job.kind === 'rollback') await changeSides(job)
-    const health = await runChecks()
-    if (health.verdict === 'bad') {
-      const failing = health.checks.find(check => !check.ok)
-      const text = `version ${job.to.version} failed the health check ${safe(failing?.name ?? '', 60)}`
-      const facts = { version: job.to.version, check: failing?.name ?? '' }
-      const cause = { code: 'unhealthy', text, facts }
-      if (job.kind === 'install') return { at: 'falling-back', job, cause }
-      await recordOnce('unhealthy', job, { commit: job.to.commit, version: job.to.version })
-      return { at: 'failed', job, cause }
+    else {
+      // It starts all the same: the boot loader has not done what it was told.
+      const ledger = await readLedger(config.state)
+      if (ledger?.over) return notStarted(job, account(ledger))
     }
-    await clearTrial(engine.sysroot)
+    const health = await runChecks(job.kind === 'install' ? job : undefined)
+    if (health.verdict === 'checking') return undefined
+    if (health.verdict === 'bad') return unhealthy(job, health)
+    await clearTrial(engine, config.state)
     if (job.kind === 'install') {
       await changeSides(job)
       await journal.write({ epochFloor: Math.max(journal.read().epochFloor, job.to.epoch) })
@@ -70,6 +98,24 @@ export function makeVerdicts(core: Core): Verdicts {
     return { at: 'done', job }
   }
 
+  async function unhealthy(job: Job, { checks }: BootHealth): Promise<State> {
+    const failing = checks.find(check => check.required && !check.ok)
+    const check = failing?.name ?? ''
+    const said = safe(failing?.output.replaceAll('\n', ' / ') ?? '', 300)
+    const facts = { version: job.to.version, check, said }
+    const text = `version ${job.to.version} failed the health check ${safe(check, 60)}${said && ` (${said})`}`
+    const cause = { code: 'unhealthy', text, facts }
+    if (job.kind === 'install') return { at: 'falling-back', job, cause }
+    await recordOnce('unhealthy', job, { commit: job.to.commit, version: job.to.version, ...cause })
+    return { at: 'failed', job, cause }
+  }
+
+  /** Before the boot order changes, what runs may put the data in order for what will run. */
+  async function prepareReturn(direction: 'rollback' | 'return', from: ReleaseName, to: ReleaseName) {
+    const terms = hookTerms(config, engine, direction, from, to, () => meter.beat())
+    return (await runHooks(config.hooks.folder, 'pre-rollback', terms)).failed
+  }
+
   async function fallBack(job: InstallJob, cause: Cause): Promise<State> {
     await journal.write({ left: { ...journal.read().left, [job.to.commit]: cause.text } })
     await recordOnce('fell-back', job, {
@@ -78,6 +124,11 @@ export function makeVerdicts(core: Core): Verdicts {
       to: job.from.version,
       ...cause,
     })
+    if (isTarget(job, (await core.device()).booted)) {
+      // Nobody is there to decide: a hook that refuses is noted, and the device goes back.
+      const refusing = await prepareReturn('return', job.to, job.from)
+      if (refusing) core.log.warn({ hook: refusing.name, said: refusing.output }, 'going back against a hook')
+    }
     try {
       await giveUpReserve(config.state)
       await setDefault(engine, job.from)
@@ -89,7 +140,7 @@ export function makeVerdicts(core: Core): Verdicts {
         cause: { ...cause, text: `${cause.text}, and going back failed: ${message}` },
       }
     }
-    await clearTrial(engine.sysroot)
+    await clearTrial(engine, config.state)
     const { booted, bootId } = await core.device()
     if (isTarget(job, booted)) return { at: 'returning', job, bootId, cause }
     return { at: 'fell-back', job, cause }
@@ -98,6 +149,12 @@ export function makeVerdicts(core: Core): Verdicts {
   async function rollBack(job: RollbackJob): Promise<State> {
     meter.begin('rollback', 0)
     try {
+      // After a power cut the target may be running already.
+      const refusing =
+        job.force || isTarget(job, (await core.device()).booted)
+          ? undefined
+          : await prepareReturn('rollback', job.from, job.to)
+      if (refusing) throw refusedBy(refusing, `go back to version ${job.to.version}`)
       await setDefault(engine, job.to)
     } catch (error) {
       const cause = causeOf(asFailure(error, 'roll back'))
@@ -105,7 +162,7 @@ export function makeVerdicts(core: Core): Verdicts {
       return { at: 'failed', job, cause }
     }
     const { booted, bootId } = await core.device()
-    await clearTrial(engine.sysroot)
+    await clearTrial(engine, config.state)
     await recordOnce('rollback', job, {
       commit: job.to.commit,
       serial: job.to.serial,
@@ -119,7 +176,6 @@ export function makeVerdicts(core: Core): Verdicts {
       await changeSides(job)
       return { at: 'done', job }
     }
-    // After a power cut the target may be running already.
     return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
   }
 
@@ -128,8 +184,11 @@ export function makeVerdicts(core: Core): Verdicts {
     const { health } = journal.read()
     if (health?.bootId === bootId && health.verdict !== 'checking') return
     const { verdict } = await runChecks()
-    if (verdict === 'good') await history.add('good', { commit: booted.commit, version: booted.version })
+    if (verdict !== 'good') return
+    // One that nobody knows of any more, since the journal was lost.
+    await clearTrial(engine, config.state)
+    await history.add('good', { commit: booted.commit, version: booted.version })
   }
 
-  return { judge, fallBack, rollBack, checkBoot }
+  return { judge, interrupt: () => interrupter.abort(), fallBack, rollBack, checkBoot }
 }

@@ -1,6 +1,11 @@
-/** The boot loader of an emulated device: picks the boot entry as the generated grub.cfg would, trial countdown included. */
+/**
+ * The boot loader of an emulated device: picks the boot entry as the generated grub.cfg would, trial countdown included, or as
+ * the product's script for U-Boot does.
+ */
 import { open, readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { run } from '../../src/base/run.ts'
+import { PROJECT } from './project.ts'
 
 export interface BootEntry {
   title: string
@@ -35,6 +40,20 @@ async function readEntry(sysroot: string, path: string): Promise<BootEntry> {
   const folder = resolve(link, '..', await readlink(link))
   const os = basename(resolve(folder, '../..'))
   return { title: key('title'), version: Number(key('version')), options, id: basename(folder), os, folder }
+}
+
+/**
+ * The entry that U-Boot boots now, by its script itself.
+ * @param esp the partition with trial.env
+ * @param environment U-Boot's own variables
+ */
+export async function chooseByUboot(sysroot: string, esp: string, ...environment: string[]): Promise<BootEntry> {
+  const script = join(PROJECT, 'boot/uboot/boot.cmd')
+  const { stdout } = await run(['sh', join(PROJECT, 'test/kit/uboot.sh'), script, esp, sysroot, ...environment])
+  const bootlink = (text: string) => /(?:^| )ostree=(\S+)/m.exec(text)?.[1]
+  const entry = (await readEntries(sysroot)).find(one => bootlink(one.options) === bootlink(stdout))
+  if (!entry) throw new Error(`cannot boot ${sysroot}: the script starts ${stdout}`)
+  return entry
 }
 
 /**

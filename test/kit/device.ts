@@ -9,7 +9,7 @@ import { isThere } from '../../src/base/files.ts'
 import { type RunOptions, type RunResult, run } from '../../src/base/run.ts'
 import { type Client, connect, isUnreachable } from '../../src/control/client.ts'
 import type { Snapshot } from '../../src/update/snapshot.ts'
-import { type BootEntry, chooseEntry } from './bootloader.ts'
+import { type BootEntry, chooseByUboot, chooseEntry } from './bootloader.ts'
 import { bootNamespace, type Ending, type Namespace, writeBootId } from './namespace.ts'
 import type { Stick } from './stick.ts'
 import { makeSysroot } from './sysroot.ts'
@@ -25,6 +25,8 @@ export interface DeviceOptions {
   config?: string
   /** public key files for /etc/superblock/keys */
   keys?: readonly string[]
+  /** default: grub */
+  bootLoader?: 'grub' | 'uboot'
 }
 
 export interface Device {
@@ -34,8 +36,15 @@ export interface Device {
   socket: string
   /** requests to the service */
   client: Client
-  /** play the boot loader and start PID 1; the service is started unless `service` is false */
-  boot(options?: { service?: boolean }): Promise<BootEntry>
+  /**
+   * play the boot loader and start PID 1; unless `service` is false, what watches over a trial is started and then the service;
+   * with `watch` only the former
+   */
+  boot(options?: { service?: boolean; watch?: boolean }): Promise<BootEntry>
+  /** what the watchdog says of the last reset, from the next boot on */
+  setWatchdog(fired: boolean): Promise<void>
+  /** the kernel's crash records, from the next boot on */
+  crash(record: string): Promise<void>
   service: {
     start(): Promise<void>
     /** send a signal and wait for the end; @returns the exit status as a shell tells it */
@@ -74,15 +83,31 @@ command = ["sh", "-c", "kill -TERM 1"]
 tick = 0.2
 `
 
-export async function makeDevice({ folder, repo, ref, os, config = '', keys = [] }: DeviceOptions): Promise<Device> {
+export async function makeDevice({
+  folder,
+  repo,
+  ref,
+  os,
+  config = '',
+  keys = [],
+  bootLoader = 'grub',
+}: DeviceOptions): Promise<Device> {
   const sysroot = join(folder, 'sysroot')
   const shared = join(folder, 'shared')
   const socket = join(shared, 'control.sock')
   if (socket.length > 107) throw new Error(`cannot make a device in ${folder}: the path is too long for a socket`)
   await mkdir(join(folder, 'root'), { recursive: true })
   await writeFile(join(folder, 'log'), '')
-  await makeSysroot(sysroot, { repo, ref, os, grub: true })
-  const etc = join((await chooseEntry(sysroot)).folder, 'etc/superblock')
+  await makeSysroot(sysroot, { repo, ref, os, bootLoader })
+  const esp = join(folder, 'esp')
+  const hardware = join(folder, 'hardware')
+  await mkdir(esp)
+  await mkdir(join(hardware, 'fs/pstore'), { recursive: true })
+  await mkdir(join(hardware, 'class/watchdog/watchdog0'), { recursive: true })
+  await writeFile(join(hardware, 'class/watchdog/watchdog0/bootstatus'), '0\n')
+  if (bootLoader === 'uboot') await writeFile(join(esp, 'boot.scr'), '')
+  const choose = () => (bootLoader === 'uboot' ? chooseByUboot(sysroot, esp) : chooseEntry(sysroot))
+  const etc = join((await choose()).folder, 'etc/superblock')
   await mkdir(join(etc, 'superblock.d'), { recursive: true })
   await mkdir(join(etc, 'keys'), { recursive: true })
   await writeFile(join(etc, 'superblock.d/10-kit.toml'), CONFIG)
@@ -109,11 +134,11 @@ export async function makeDevice({ folder, repo, ref, os, config = '', keys = []
     sysroot,
     socket,
     client,
-    async boot({ service = true } = {}) {
+    async boot({ service = true, watch = service } = {}) {
       if (running) throw new Error('cannot boot: the device is on')
       await clearRun()
       await writeBootId(folder)
-      const entry = await chooseEntry(sysroot)
+      const entry = await choose()
       const starting = bootNamespace({
         device: folder,
         deployment: entry.folder,
@@ -125,9 +150,12 @@ export async function makeDevice({ folder, repo, ref, os, config = '', keys = []
       namespace.ended.then(() => {
         if (running === namespace) running = undefined
       })
-      if (service) await device.service.start()
+      if (watch) await namespace.watchTrial()
+      if (service && running) await device.service.start()
       return entry
     },
+    setWatchdog: fired => writeFile(join(hardware, 'class/watchdog/watchdog0/bootstatus'), fired ? '32\n' : '0\n'),
+    crash: record => writeFile(join(hardware, 'fs/pstore', record), 'Oops\n'),
     service: {
       async start() {
         const namespace = up()

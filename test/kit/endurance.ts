@@ -133,14 +133,20 @@ export async function faults(device: Device): Promise<string[]> {
   return found
 }
 
+/** The account of a trial is there as long as the boot loader counts, and no longer. */
+async function onTrial(device: Device): Promise<string[]> {
+  const block = await readFile(join(device.sysroot, 'boot/grub/grubenv'), 'utf8')
+  return block.includes('trial_id') ? ['trial.json'] : []
+}
+
 /** Files that are there and should not be. */
 async function leftovers(device: Device): Promise<string[]> {
   const state = stateFolder(device)
   const repo = join(device.sysroot, 'ostree/repo')
   const belong: [string, string[]][] = [
-    [state, ['history.jsonl', 'inbox', 'reserve', 'staging', 'state.json']],
+    [state, ['history.jsonl', 'inbox', 'reserve', 'staging', 'state.json', ...(await onTrial(device))]],
     [join(state, 'staging'), []],
-    [join(device.folder, 'shared/engine'), ['engine.lock']],
+    [join(device.folder, 'shared/engine'), ['engine.lock', 'program.lock']],
     [join(repo, 'tmp'), ['cache']],
     [join(repo, 'state'), []],
   ]

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { asFailure } from '../../src/base/failure.ts'
 import { settled } from '../../src/base/run.ts'
-import { armTrial, clearTrial, readTrial } from '../../src/boot/bootloader.ts'
+import { loadConfig } from '../../src/config.ts'
 import * as deploying from '../../src/ostree/deploy.ts'
 import { openEngine } from '../../src/ostree/engine.ts'
 import { applyDelta, dropRef, importCommit, refCommit } from '../../src/ostree/import.ts'
@@ -11,6 +11,7 @@ import { setDefault, type Target } from '../../src/ostree/rollback.ts'
 import { commitInfo } from '../../src/ostree/show.ts'
 import { deploymentId, deployments } from '../../src/ostree/status.ts'
 import { thawBoot } from '../../src/ostree/thaw.ts'
+import { armTrial, clearTrial, readTrial } from '../../src/update/trial.ts'
 
 const folder = '/run/superblock/engine'
 const engine = openEngine(folder)
@@ -23,9 +24,9 @@ const verbs = {
   importCommit: (source: string, commit: string, ref: string) => importCommit(engine, source, commit, ref),
   applyDelta: (file: string, commit: string, ref: string) => applyDelta(engine, file, commit, ref),
   dropRef: (ref: string, to?: string) => dropRef(engine, ref, to),
-  arm: async (os: string, commit: string) => armTrial('/', await deployments(engine), { os, commit }, 3),
-  readTrial: () => readTrial('/').then(trial => trial ?? null),
-  clearTrial: () => clearTrial('/'),
+  arm: async (os: string, commit: string) => armTrial(engine, { os, commit }, await loadConfig()),
+  readTrial: () => readTrial(engine).then(trial => trial ?? null),
+  clearTrial: async () => clearTrial(engine, (await loadConfig()).state),
   deploy: (os: string, ref: string) => deploying.deploy(engine, os, ref),
   undeploy: (index: number) => deploying.undeploy(engine, index),
   cleanup: () => deploying.cleanup(engine),

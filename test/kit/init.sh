@@ -43,10 +43,13 @@ boot() {
   merge_usr "$deployment/usr" "$userland/usr" "$root/usr"
   mount --bind "$device/sysroot" "$root/sysroot"
   mount --bind "$device/sysroot/boot" "$root/boot"
+  mount --bind "$device/esp" "$root/efi"
   mount --bind "$var" "$root/var"
   mount -t tmpfs -o mode=755 run "$root/run"
   mount -t tmpfs -o mode=1777 tmp "$root/tmp"
   mount -t proc proc "$root/proc"
+  # Of the hardware, what a boot finds out about the one before.
+  mount --bind "$device/hardware" "$root/sys"
   mount --bind "$device/boot_id" "$root/proc/sys/kernel/random/boot_id"
 
   # Of the host's devices only those that cannot hurt it.
@@ -95,6 +98,20 @@ start() {
   ) &
 }
 
+# What superblock-trial.service does: only on trial, and the service is started when it is ready; when it fails, a reboot.
+watch() {
+  [ -e /var/lib/superblock/trial.json ] || { echo watched; return 0; }
+  printf '#!/bin/sh\n: >%s/ready\n' "$kit" >"$kit/bin/systemd-notify"
+  chmod 755 "$kit/bin/systemd-notify"
+  (
+    trap - TERM
+    NOTIFY_SOCKET=$kit/notify node "$kit/app/dist/trial.js" /var/lib/superblock </dev/null >&2 || kill -TERM 1
+  ) &
+  while [ ! -e "$kit/ready" ]; do sleep 0.02; done
+  rm "$kit/bin/systemd-notify"
+  echo watched
+}
+
 # SIGTERM is the request to reboot: the service gets ten seconds to end, then everything goes.
 reboot() {
   trap '' TERM
@@ -116,6 +133,7 @@ pid1() {
   while read -r command; do
     case $command in
       start) start ;;
+      watch) watch ;;
     esac
   done
 }

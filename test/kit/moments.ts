@@ -69,18 +69,27 @@ const PAST: HistoryEntry[] = [
   entry('2026-03-02T10:00:00Z', 'installed', { job: 'job-1', version: '2.0', from: '1.0', commit: '2a'.repeat(32) }),
   entry('2026-03-02T10:04:00Z', 'fell-back', {
     ...{ job: 'job-1', version: '2.0', to: '1.0', commit: '2a'.repeat(32), code: 'unhealthy' },
-    ...{ text: 'version 2.0 failed the health check 10-printer', facts: { version: '2.0', check: '10-printer' } },
+    ...{
+      text: 'version 2.0 failed the health check 10-printer',
+      facts: { version: '2.0', check: '10-printer', said: 'no paper' },
+    },
   }),
   entry('2026-03-05T07:00:00Z', 'rollback', { job: 'job-2', version: '0.9', from: '1.0', reason: 'the paper jams' }),
 ]
 
 const checks = [
-  { name: '10-printer', ok: true, seconds: 1.2, output: '' },
-  { name: '20-network', ok: true, seconds: 0.4, output: '' },
+  { name: '10-printer', ok: true, required: true, seconds: 1.2, output: '' },
+  { name: '20-network', ok: true, required: true, seconds: 0.4, output: '' },
 ]
 const badChecks = [
-  { name: '10-printer', ok: false, seconds: 4, output: 'no answer from head 3\nprinter: exit status 1' },
-  { name: '20-network', ok: true, seconds: 0.4, output: '' },
+  {
+    name: '10-printer',
+    ok: false,
+    required: true,
+    seconds: 4,
+    output: 'no answer from head 3\nprinter: exit status 1',
+  },
+  { name: '20-network', ok: true, required: true, seconds: 0.4, output: '' },
 ]
 const to = FULL.deployments[1] ?? older
 const { progress: _, ...still } = job()
@@ -162,17 +171,17 @@ export const MOMENTS: readonly Moment[] = [
     'ready-going-back',
     during({
       ...{ state: 'reboot', phase: 'returning', stick: 'remove', rebootIn: 9, cancellable: false },
-      ...{ code: 'unhealthy', facts: { version: '2.0', check: '10-printer' } },
+      ...{ code: 'unhealthy', facts: { version: '2.0', check: '10-printer', said: 'no paper' } },
     }),
   ),
   moment('trial', {
-    ...snapshot({ health: { verdict: 'checking', at: '2026-03-02T10:03:00Z', version: '2.0', checks } }),
+    ...snapshot({ health: { verdict: 'checking', at: '2026-03-02T10:03:00Z', version: '2.0', current: true, checks } }),
     job: { ...still, state: 'trying', phase: 'trying', stick: 'remove', cancellable: false },
   }),
   moment(
     'trial-done',
     {
-      ...snapshot({ health: { verdict: 'good', at: '2026-03-02T10:03:00Z', version: '2.0', checks } }),
+      ...snapshot({ health: { verdict: 'good', at: '2026-03-02T10:03:00Z', version: '2.0', current: true, checks } }),
       job: { ...still, state: 'done', phase: 'done', stick: 'remove', cancellable: false },
     },
     START.view,
@@ -215,16 +224,26 @@ export const MOMENTS: readonly Moment[] = [
   moment(
     'trouble-fell-back',
     during({
-      ...{ state: 'fell-back', code: 'unhealthy', facts: { version: '2.0', check: '10-printer' }, stick: 'remove' },
+      ...{
+        state: 'fell-back',
+        code: 'unhealthy',
+        facts: { version: '2.0', check: '10-printer', said: 'no paper' },
+        stick: 'remove',
+      },
     }),
   ),
   moment(
     'trouble-still-bad',
     during(
-      { state: 'failed', code: 'unhealthy', facts: { version: '2.0', check: '10-printer' }, stick: 'remove' },
+      {
+        state: 'failed',
+        code: 'unhealthy',
+        facts: { version: '2.0', check: '10-printer', said: 'no paper' },
+        stick: 'remove',
+      },
       {
         deployments: [deployment({ booted: true, version: '2.0', commit: 'b2'.repeat(32) })],
-        health: { verdict: 'bad', at: '2026-03-02T10:03:00Z', version: '2.0', checks: badChecks },
+        health: { verdict: 'bad', at: '2026-03-02T10:03:00Z', version: '2.0', current: true, checks: badChecks },
       },
     ),
   ),

@@ -12,6 +12,8 @@ export interface Namespace {
   /** resolves when no process of it is left */
   ended: Promise<Ending>
   startService(): Promise<void>
+  /** start what watches over a trial, where there is one; resolves when it is ready, or the device has rebooted for it */
+  watchTrial(): Promise<void>
   /** of the service, as the host counts; undefined when it does not run */
   servicePid(): Promise<number | undefined>
   /** resolves with the exit status of a service that was started and ended since */
@@ -25,7 +27,7 @@ export interface Namespace {
 }
 
 export interface BootOptions {
-  /** the device's folder, with sysroot/ shared/ root/ boot_id and log in it */
+  /** the device's folder, with sysroot/ shared/ root/ esp/ hardware/ boot_id and log in it */
   device: string
   deployment: string
   /** the stateroot's /var */
@@ -96,6 +98,13 @@ export async function bootNamespace({ device, deployment, var: state }: BootOpti
       const since = heard.length
       unshare.stdin?.write('start\n')
       await hear('started', since)
+    },
+    async watchTrial() {
+      const since = heard.length
+      unshare.stdin?.write('watch\n')
+      await hear('watched', since).catch(error => {
+        if (!heard.includes('reboot')) throw error
+      })
     },
     async servicePid() {
       const last = heard.findLast(line => /^(started|exited)/.test(line)) ?? ''

@@ -40,7 +40,10 @@ export interface Product {
     version: string,
     options?: Partial<PackageOptions> & { keys?: readonly Key[]; name?: string },
   ): Promise<PackageResult>
-  device(name: string, options?: { config?: string; keys?: readonly string[] }): Promise<Device>
+  device(
+    name: string,
+    options?: { config?: string; keys?: readonly string[]; bootLoader?: 'grub' | 'uboot' },
+  ): Promise<Device>
 }
 
 /** @param folder short: the control sockets of devices lie in it */
@@ -77,10 +80,10 @@ export async function makeProduct(folder: string): Promise<Product> {
       const usual = { ostreeRepo: repo, os: PRODUCT.os, compatible: [PRODUCT.compatible], epoch: 0 }
       return makePackage({ ...usual, ...rev, signKey, out, ...options, ...(from ? { from } : {}) }, quiet)
     },
-    device: (name, { config = '', keys } = {}) =>
+    device: (name, { config = '', keys, bootLoader } = {}) =>
       makeDevice({
         ...{ folder: join(folder, name), repo: factory, ref: PRODUCT.ref, os: PRODUCT.os },
-        ...{ config: merged(config), keys },
+        ...{ config: merged(config), keys, bootLoader },
       }),
   }
   await product.keep(key)
@@ -106,7 +109,8 @@ function filesOf(version: string, ballast: number, key: Key): Record<string, str
   const files: Record<string, string | Uint8Array> = {
     'usr/lib/superblock/superblock.toml': `[device]\ncompatible = "${PRODUCT.compatible}"\n`,
     'usr/lib/superblock/keys/acme.asc': key.publicKey,
-    'usr/lib/superblock/health.d/10-fieldbus': CHECK,
+    'usr/lib/superblock/health.d/required.d/10-fieldbus': CHECK,
+    'usr/lib/ostree-boot/uEnv.txt': `release_id=${createHash('sha256').update(version).digest('hex').slice(0, 32)}\n`,
     'usr/etc/acme/site.conf': 'site = none\n',
     'usr/etc/acme/upstream.conf': `of = ${version}\n`,
     'usr/share/acme/program': noise('program', 128 * 1024).fill(version, 70_000, 70_100),

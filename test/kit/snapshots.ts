@@ -136,7 +136,7 @@ export const snapshot = (over: Partial<Snapshot> = {}): Snapshot => ({
   media: [],
   offers: [],
   job: null,
-  health: { verdict: 'good', at: '2026-02-01T09:00:00Z', version: '1.0', checks: [] },
+  health: { verdict: 'good', at: '2026-02-01T09:00:00Z', version: '1.0', current: true, checks: [] },
   problems: [],
   ...over,
 })

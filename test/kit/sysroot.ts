@@ -13,7 +13,7 @@ export const rootless = (argv: readonly string[]): string[] => ['unshare', '-rm'
 export const KERNEL_ARGUMENTS = ['root=LABEL=root', 'rw', 'console=ttyS0'] as const
 
 const FOLDERS = [
-  ...['boot', 'dev', 'proc', 'run', 'sys', 'sysroot', 'tmp', 'var'],
+  ...['boot', 'dev', 'efi', 'proc', 'run', 'sys', 'sysroot', 'tmp', 'var'],
   ...['usr/bin', 'usr/sbin', 'usr/lib', 'usr/lib64', 'usr/etc', 'usr/share'],
 ]
 const LINKS: Record<string, string> = {
@@ -88,31 +88,32 @@ export interface SysrootOptions {
   repo: string
   ref: string
   os: string
-  /** make boot/grub/grubenv, an empty environment block */
-  grub?: boolean
+  /** make what it keeps a trial in: boot/grub/grubenv, or boot/loader/uEnv.txt */
+  bootLoader?: 'grub' | 'uboot'
 }
 
 /** Make a rootless sysroot with `ref` deployed as its only deployment. */
-export async function makeSysroot(folder: string, { repo, ref, os, grub }: SysrootOptions): Promise<string> {
+export async function makeSysroot(folder: string, { repo, ref, os, bootLoader }: SysrootOptions): Promise<string> {
   const script = `set -eu
     mkdir -p "$1"
     ostree admin init-fs --modern "$1"
     ostree config --repo="$1/ostree/repo" set core.mode bare-user-only
-    ostree config --repo="$1/ostree/repo" set sysroot.bootloader none
+    ostree config --repo="$1/ostree/repo" set sysroot.bootloader "$5"
+    [ "$5" = none ] || { mkdir "$1/boot/loader.0"; ln -s loader.0 "$1/boot/loader"; : >"$1/boot/loader/uEnv.txt"; }
     ostree admin os-init --sysroot="$1" "$4"
     ostree pull-local --repo="$1/ostree/repo" "$2" "$3"
-    shift 4
+    shift 5
     exec "$@"`
   await run(
     rootless([
-      ...['sh', '-c', script, 'sh', folder, repo, ref, os],
+      ...['sh', '-c', script, 'sh', folder, repo, ref, os, bootLoader === 'uboot' ? 'uboot' : 'none'],
       ...['ostree', 'admin', 'deploy', `--sysroot=${folder}`, `--os=${os}`],
       ...KERNEL_ARGUMENTS.map(argument => `--karg=${argument}`),
       ref,
     ]),
     { env: rootlessEnv },
   )
-  if (grub) {
+  if (bootLoader === 'grub') {
     await mkdir(join(folder, 'boot/grub'), { recursive: true })
     await writeFile(join(folder, 'boot/grub/grubenv'), '# GRUB Environment Block\n'.padEnd(1024, '#'))
   }

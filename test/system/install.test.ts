@@ -175,7 +175,7 @@ describe('an update and the way back', () => {
     expect([health?.verdict, health?.version, health?.checks.map(check => check.name)]).toEqual([
       'good',
       '2.0',
-      ['10-fieldbus'],
+      ['disk:/var', 'disk:/sysroot', '10-fieldbus'],
     ])
     expect(await order(device)).toBe('2.0 booted, 1.0 rollback')
     expect(await read(device, etc)).toBe('site = harbour 7\n')
@@ -345,11 +345,11 @@ describe('a release that does not work', () => {
     const { job, deployments } = await atRest(device)
     expect([job?.state, job?.code]).toEqual(['fell-back', 'unhealthy'])
     expect(job?.text).toBe(
-      'Version 2.0 failed the health check 10-fieldbus. The device is back on version 1.0 and works as before.',
+      'Version 2.0 failed the health check 10-fieldbus (the fieldbus of 2.0 is silent). The device is back on version 1.0 and works as before.',
     )
     expect(await order(device)).toBe('1.0 booted, 2.0 rollback')
     const left = deployments.find(one => one.version === '2.0')?.leftBecause
-    expect(left).toBe('version 2.0 failed the health check 10-fieldbus')
+    expect(left).toBe('version 2.0 failed the health check 10-fieldbus (the fieldbus of 2.0 is silent)')
     expect((await cli(device, 'status')).stdout).toContain('failed the health check 10-fieldbus')
     expect((await cli(device, 'history')).stdout).toMatch(/fell-back .*code=unhealthy/)
     expect(await readFile(join(device.sysroot, 'boot/grub/grubenv'), 'utf8')).not.toContain('trial')

@@ -24,6 +24,7 @@ const MAY: Record<string, readonly string[]> = {
   'main builder': ['base', 'builder'],
   'main reader': ['media'],
   'main prober': ['media'],
+  'main trial': ['base', 'boot', 'ostree'],
 }
 /** The programs: files that share their name with a room would otherwise be taken for it. */
 const MAINS: Record<string, string> = {
@@ -32,6 +33,7 @@ const MAINS: Record<string, string> = {
   'builder.ts': 'main builder',
   'reader.ts': 'main reader',
   'prober.ts': 'main prober',
+  'trial.ts': 'main trial',
 }
 /** Module → the path that alone may import it. */
 const SINGLE: Record<string, string> = {

@@ -93,7 +93,10 @@ export async function writeUboot(
     const argv = ['mkimage', '-A', MKIMAGE[architecture], '-T', 'script', '-C', 'none', '-d', source, script]
     await run(argv, { signal, env: { SOURCE_DATE_EPOCH: '0' } })
   }
-  await writeEsp(image, { 'boot.scr': script }, scratch, signal)
+  // The place of a trial is there from the start, so that it is only ever written over.
+  const trial = join(scratch, 'trial.env')
+  await writeFile(trial, Buffer.alloc(512))
+  await writeEsp(image, { 'boot.scr': script, 'trial.env': trial }, scratch, signal)
 }
 
 /** Fill the EFI partition: path there → file. */

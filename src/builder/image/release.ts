@@ -5,6 +5,7 @@ import { Failure } from '../../base/failure.ts'
 import { run } from '../../base/run.ts'
 import { archiveRepo, resolveCommit } from '../../ostree/commit.ts'
 import { objectsOf, readCommit } from '../../ostree/contents.ts'
+import { readFromCommit } from '../../ostree/show.ts'
 import { KARGS, PREPARE_ROOT } from '../tree/check.ts'
 
 export type Architecture = 'x86_64' | 'arm64'
@@ -59,8 +60,8 @@ export async function readRelease(repo: string, ref: string, scratch: string): P
     version,
     architecture: await architectureOf(repo, checksum, scratch),
     initramfs: bootFiles.some(({ path }) => path.endsWith('/initramfs.img')),
-    kernelArguments: (await cat(repo, checksum, KARGS)).split(/\s+/).filter(Boolean),
-    generator: await cat(repo, checksum, 'usr/sbin/grub-mkconfig'),
+    kernelArguments: (await readFromCommit(repo, checksum, `/${KARGS}`)).split(/\s+/).filter(Boolean),
+    generator: await readFromCommit(repo, checksum, '/usr/sbin/grub-mkconfig'),
     tmpOnDisk: (await list(repo, checksum, '/tmp')).some(({ kind }) => kind === 'l'),
     size: objects.reduce((sum, { unpacked }) => sum + Math.ceil(unpacked / 4096) * 4096, 0),
     files: objects.length,
@@ -77,10 +78,6 @@ async function list(repo: string, commit: string, path: string) {
     path: name as string,
   }))
 }
-
-/** A text of the release; '' where it is not there. */
-const cat = async (repo: string, commit: string, path: string) =>
-  (await run(['ostree', 'cat', `--repo=${repo}`, commit, `/${path}`], { accept: [1] })).stdout
 
 async function architectureOf(repo: string, commit: string, scratch: string): Promise<Architecture> {
   const folder = join(scratch, 'program')

@@ -40,6 +40,7 @@ export async function furnish(tree: string, options: Furnishings): Promise<void>
   await place(tree, 'usr/sbin/grub2-mkconfig', undefined, to => symlink('grub-mkconfig', to))
   await put(join(shared, 'tmpfiles/superblock-sysroot.conf'), 'usr/lib/tmpfiles.d/superblock-sysroot.conf')
   await put(join(shared, 'repart/50-superblock-root.conf'), 'usr/lib/repart.d/50-superblock-root.conf')
+  await put(join(shared, 'system/50-superblock.conf'), 'usr/lib/systemd/system.conf.d/50-superblock.conf')
   if ((await readlink(join(tree, 'tmp')).catch(() => '')) !== '')
     await write('usr/lib/tmpfiles.d/superblock-tmp.conf', 'd /sysroot/tmp 1777 root root 10d\n')
   for (const file of options.trustedKey ?? []) await put(file, `usr/lib/superblock/keys/${await keyName(file)}`)

@@ -1,5 +1,5 @@
 /** Trial: after the reboot the checks as they come, and at the end the verdict. */
-import type { JobInfo, Snapshot } from '../../control/protocol.ts'
+import type { CheckResult, JobInfo, Snapshot } from '../../control/protocol.ts'
 import { BLANK, banner, type Frame, type Line, line, type Screen, say } from '../lines.ts'
 import { jobWords } from '../words.ts'
 
@@ -40,10 +40,11 @@ export function trial(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen {
 /** Failed ones first: there may be more checks than room. */
 export function checkLines(frame: Frame, { health }: Snapshot): Line[] {
   const { t, glyphs } = frame
-  const checks = [...(health?.checks ?? [])].sort((a, b) => Number(a.ok) - Number(b.ok))
-  return checks.flatMap(({ name, ok, seconds, output }) => [
+  const rank = ({ ok, required }: CheckResult) => (ok ? 2 : required ? 0 : 1)
+  const checks = [...(health?.checks ?? [])].sort((a, b) => rank(a) - rank(b))
+  return checks.flatMap(({ name, ok, required, seconds, output }) => [
     line(frame, `${(ok ? glyphs.done : '!').padEnd(2)} ${name}  ${t.trial.took(seconds.toLocaleString(t.locale))}`, {
-      tone: ok ? 'good' : 'bad',
+      tone: ok ? 'good' : required ? 'bad' : 'warn',
       bold: !ok,
     }),
     ...(ok

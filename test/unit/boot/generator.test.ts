@@ -30,7 +30,7 @@ beforeAll(async () => {
     return commitTree(repo, await makeTree(join(folder, version), { version, files }), { ref: REF, version })
   }
   const first = await release('1.0')
-  sysroot = await makeSysroot(join(folder, 'sysroot'), { repo, ref: REF, os: OS, grub: true })
+  sysroot = await makeSysroot(join(folder, 'sysroot'), { repo, ref: REF, os: OS, bootLoader: 'grub' })
   await symlink('../loader/grub.cfg', join(sysroot, 'boot/grub/grub.cfg'))
   const second = await release('2.0')
   await run(['ostree', 'config', `--repo=${sysroot}/ostree/repo`, 'set', 'sysroot.bootloader', 'grub2'])

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { armTrial, clearTrial, kind, readTrial, trialId } from '../../../src/boot/bootloader.ts'
+import { type BootLoader, findBootLoader, trialId } from '../../../src/boot/bootloader.ts'
 import { editBlock, parseBlock, readEnvironment, writeEnvironment } from '../../../src/boot/grub.ts'
 import { PROJECT } from '../../kit/project.ts'
 
@@ -68,20 +68,19 @@ test('what is no block, cut short or full is refused and stays as it is', async 
 })
 
 test('a trial is armed in place, read and cleared', async () => {
-  const commit = 'c'.repeat(64)
+  const target = { deployment: `${'c'.repeat(64)}.0`, release: 'not for GRUB' }
   await mkdir(join(lab, 'boot/grub'), { recursive: true })
-  expect(await kind(lab)).toBe('none')
-  await armTrial(lab, [], { os: 'sample', commit }, 3)
-  expect(await readTrial(lab)).toBeUndefined()
+  expect(await findBootLoader(lab)).toMatchObject({ missing: expect.stringContaining('/boot/grub/grubenv') })
   const path = join(lab, 'boot/grub/grubenv')
   await writeFile(path, await golden('others'))
   const { ino } = await stat(path)
-  expect(await kind(lab)).toBe('grub')
-  expect(await readTrial(lab)).toBeUndefined()
-  await armTrial(lab, [], { os: 'sample', commit }, 3)
-  expect(await readTrial(lab)).toEqual({ id: `${commit}.0`, tries: 3 })
-  await clearTrial(lab)
-  await clearTrial(lab)
+  const loader = (await findBootLoader(lab)) as BootLoader
+  expect(loader.name).toBe('GRUB')
+  expect(await loader.read()).toBeUndefined()
+  await loader.arm(target, 3)
+  expect(await loader.read()).toEqual({ id: target.deployment, tries: 3 })
+  await loader.clear()
+  await loader.clear()
   expect(await readFile(path)).toEqual(await golden('others'))
   // GRUB reads the blocks that this inode had.
   expect((await stat(path)).ino).toBe(ino)

@@ -88,8 +88,8 @@ test.each([
   ['bad', 6],
   ['checking', 0],
 ] as const)('health %s: exit status %i', async (verdict, expected) => {
-  const checks = [{ name: 'printer', ok: verdict !== 'bad', seconds: 1.25, output: 'out of paper' }]
-  control.set(snapshot({ health: { verdict, at: '2026-02-01T09:00:00Z', version: '1.0', checks } }))
+  const checks = [{ name: 'printer', ok: verdict !== 'bad', required: true, seconds: 1.25, output: 'out of paper' }]
+  control.set(snapshot({ health: { verdict, at: '2026-02-01T09:00:00Z', version: '1.0', current: true, checks } }))
   const { status, out } = await run('health')
   expect(status).toBe(expected)
   expect(out.includes('out of paper')).toBe(verdict === 'bad')

@@ -131,7 +131,7 @@ test('going back from an unhealthy release is not sold as success', () => {
 })
 
 test('a bad verdict on another release than the one that runs is no reproach to it', () => {
-  const health = { verdict: 'bad' as const, at: '2026-03-02T10:00:00Z', version: '2.0', checks: [] }
+  const health = { verdict: 'bad' as const, at: '2026-03-02T10:00:00Z', version: '2.0', current: false, checks: [] }
   const now = snapshot({ health, job: job({ state: 'fell-back', code: 'boot-failed', facts: { version: '2.0' } }) })
   expect(show(now)).toContain('The device runs version 1.0 and can be used.')
   expect(show({ ...now, job: null })).toMatch(/BAD {2}2\.0/)
@@ -164,7 +164,10 @@ test('names from a stick are shown safely on every screen', () => {
       deployment({ booted: true, version: evil }),
       deployment({ index: 1, version: evil, leftBecause: evil, commit: 'c' }),
     ],
-    health: { verdict: 'bad', at: evil, version: evil, checks: [{ name: evil, ok: false, seconds: 1, output: evil }] },
+    health: {
+      ...{ verdict: 'bad', at: evil, version: evil, current: true },
+      checks: [{ name: evil, ok: false, required: true, seconds: 1, output: evil }],
+    },
     problems: [{ code: evil, text: evil, next: evil }],
   })
   const away = deploymentName(now.deployments[1] ?? deployment())

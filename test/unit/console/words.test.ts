@@ -93,7 +93,7 @@ test('a problem by its code, with what to do', () => {
 })
 
 test('why a release was left: what the device found in the language, what a person wrote as it is', () => {
-  const facts = { leftCode: 'unhealthy', leftFacts: { version: '2.0', check: 'printer' } }
+  const facts = { leftCode: 'unhealthy', leftFacts: { version: '2.0', check: 'printer', said: '' } }
   expect(leftWords(deployment({ leftBecause: 'version 2.0 failed', ...facts }), german)).toMatch(/Prüfung printer/)
   expect(leftWords(deployment({ leftBecause: 'it smoked' }), german)).toBe('it smoked')
   expect(leftWords(deployment(), german)).toBeUndefined()
@@ -102,7 +102,7 @@ test('why a release was left: what the device found in the language, what a pers
 test('the history: events and reasons', () => {
   const entry = { at: '', prev: '', event: 'fell-back', version: '2.0', code: 'unhealthy', text: 'service' }
   expect(eventWords(entry, german)).toBe('2.0 vom Gerät selbst wieder verlassen')
-  expect(entryReason({ ...entry, facts: { version: '2.0', check: 'x' } }, english)).toMatch(/health check x/)
+  expect(entryReason({ ...entry, facts: { version: '2.0', check: 'x', said: '' } }, english)).toMatch(/health check x/)
   expect(entryReason(entry, english)).toBe('service')
   expect(entryReason({ ...entry, reason: 'night shift' }, english)).toBe('night shift')
   expect(eventWords({ at: '', prev: '', event: 'exorcised' }, german)).toBe('exorcised')

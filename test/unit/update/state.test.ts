@@ -25,7 +25,12 @@ const rollback = {
   to: { ...old, version: '1.0' },
 } as RollbackJob
 const cause = { code: 'unhealthy', text: 'bad' }
-const machine = (bootId: string, booted: typeof old, next = booted): Machine => ({ bootId, booted, next })
+const machine = (bootId: string, booted: typeof old, next = booted): Machine => ({
+  bootId,
+  booted,
+  next,
+  account: '',
+})
 const at = (state: State, found: Machine) => reconcile(state, found).at
 
 describe('the machine is believed before the journal', () => {

@@ -1,0 +1,74 @@
+/**
+ * Run a program that is not ours with the rights of the whole system: under systemd as a unit of its own, since what confines
+ * the service would confine its children too. It always ends in time, whatever becomes of the service.
+ */
+import { isThere } from './files.ts'
+import { type RunResult, run } from './run.ts'
+
+export interface Unconfined {
+  /** of the unit: one of the same name that a killed service left behind is ended first */
+  name: string
+  /** file that is locked meanwhile where there are no units: one that a killed service left behind is waited for */
+  lock?: string | undefined
+  /** until it is ended with all that it started */
+  seconds: number
+  env?: Record<string, string>
+  input?: string | undefined
+  onLine?: ((line: string) => void) | undefined
+}
+
+export interface UnconfinedResult extends RunResult {
+  /** it was ended, since its time was over */
+  late: boolean
+}
+
+const MANAGER = '/run/systemd/system'
+/** systemd-run can wait for a unit only through D-Bus. */
+const BUS = '/run/dbus/system_bus_socket'
+/** Seconds from SIGTERM to SIGKILL, and from there until even the waiting is given up. */
+const GRACE = 5
+const ANY_STATUS = Array.from({ length: 255 }, (_, at) => at + 1)
+
+/**
+ * Its exit status is a result, not an error.
+ * @throws Failure `command-missing` where systemd-run, flock or timeout are missing, `command-failed`, `command-timeout` when it
+ *   cannot even be ended
+ */
+export async function runUnconfined(argv: readonly string[], options: Unconfined): Promise<UnconfinedResult> {
+  const managed = (await isThere(MANAGER)) && (await isThere(BUS))
+  return managed ? asUnit(argv, options) : asChild(argv, options)
+}
+
+async function asUnit(argv: readonly string[], options: Unconfined): Promise<UnconfinedResult> {
+  const unit = `superblock-${options.name.replace(/[^\w.-]/g, '-')}.service`
+  const settings = [
+    ...['--quiet', '--wait', '--pipe', '--collect', `--unit=${unit}`, '--service-type=exec'],
+    ...[`--property=RuntimeMaxSec=${options.seconds}`, `--property=TimeoutStopSec=${GRACE}`],
+    ...Object.entries(options.env ?? {}).map(([name, value]) => `--setenv=${name}=${value}`),
+  ]
+  const started = performance.now()
+  const attempt = () => run(['systemd-run', ...settings, '--', ...argv], how(options))
+  let result = await attempt()
+  if (result.status !== 0 && /already (loaded|exists)|was already/.test(result.stderr)) {
+    await run(['systemctl', 'stop', unit], { accept: ANY_STATUS, timeout: 2 * GRACE * 1000 })
+    result = await attempt()
+  }
+  const late = result.status !== 0 && performance.now() - started >= options.seconds * 1000
+  return { ...result, late }
+}
+
+/** timeout(1) ends it also when we are no longer there to do so. */
+async function asChild(argv: readonly string[], options: Unconfined): Promise<UnconfinedResult> {
+  const alone = options.lock === undefined ? [] : ['flock', '--exclusive', '--close', options.lock]
+  const ended = ['timeout', `--kill-after=${GRACE}`, String(options.seconds)]
+  const result = await run([...alone, ...ended, ...argv], { ...how(options), env: options.env ?? {} })
+  return { ...result, late: result.status === 124 || result.status === 137 }
+}
+
+const how = ({ seconds, input, onLine }: Unconfined) => ({
+  accept: ANY_STATUS,
+  // One of before may have to end first.
+  timeout: 2 * (seconds + 2 * GRACE) * 1000,
+  ...(input === undefined ? {} : { input }),
+  ...(onLine === undefined ? {} : { onLine }),
+})

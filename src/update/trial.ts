@@ -1,0 +1,52 @@
+/** A trial as a whole: the boot loader's count and the account that user space keeps of it begin and end together. */
+import { counts, findBootLoader, type Trial, trialId } from '../boot/bootloader.ts'
+import { dropLedger, newLedger, writeLedger } from '../boot/ledger.ts'
+import { crashRecords, hasWatchdog } from '../boot/reset.ts'
+import type { Config } from '../config.ts'
+import type { Engine } from '../ostree/engine.ts'
+import { readFromCommit } from '../ostree/show.ts'
+import { deployments } from '../ostree/status.ts'
+import { evenIfFull } from './reserve.ts'
+
+/** What U-Boot tells releases apart by: a line of what the tree has OSTree append to U-Boot's environment. */
+const U_ENV = '/usr/lib/ostree-boot/uEnv.txt'
+
+/**
+ * The starts of the deployment that is made of this commit next, or was just made, are counted from now on; nothing happens
+ * where no boot loader counts.
+ * @throws Failure `grubenv`, `uboot-env`
+ */
+export async function armTrial(
+  engine: Engine,
+  to: { os: string; commit: string },
+  { state, trial, reboot }: Pick<Config, 'state' | 'trial' | 'reboot'>,
+): Promise<void> {
+  const loader = await findBootLoader(engine.sysroot)
+  if (!counts(loader)) return
+  const release = /^release_id=(.*)$/m.exec(await readFromCommit(engine, to.commit, U_ENV))?.[1]?.trim() ?? ''
+  const target = { deployment: trialId(await deployments(engine), to), release }
+  const ledger = newLedger({
+    target,
+    tries: trial.tries,
+    patience: trial.patience,
+    deadline: trial.deadline,
+    reboot: [...reboot.command],
+    watchdog: await hasWatchdog(),
+    crashes: await crashRecords(),
+  })
+  await evenIfFull(state, () => writeLedger(state, ledger))
+  await loader.arm(target, trial.tries)
+}
+
+/** The trial is over, or is not to be. Repeating it is harmless. @throws Failure `grubenv`, `uboot-env` */
+export async function clearTrial(engine: Engine, state: string): Promise<void> {
+  const loader = await findBootLoader(engine.sysroot)
+  if (counts(loader)) await loader.clear()
+  await dropLedger(state)
+}
+
+/** The trial that the boot loader has, or undefined. @throws Failure `grubenv`, `uboot-env` */
+export async function readTrial(engine: Engine): Promise<Trial | undefined> {
+  const loader = await findBootLoader(engine.sysroot)
+  return counts(loader) ? loader.read() : undefined
+}
