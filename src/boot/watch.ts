@@ -4,6 +4,7 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { asFailure } from '../base/failure.ts'
 import { run } from '../base/run.ts'
 import { type BootLoader, counts, findBootLoader } from './bootloader.ts'
 import { account, count, dropLedger, hasFailed, type Ledger, readLedger, writeLedger } from './ledger.ts'
@@ -26,7 +27,8 @@ export async function watchTrial(folder: string, booted: string, say: (text: str
   const started = performance.now()
   const [ledger, loader] = [await readLedger(folder), await findBootLoader('/')]
   if (!ledger || !counts(loader) || ledger.target.deployment !== booted) return ready()
-  const next = await begin(folder, ledger, loader)
+  // A count that cannot be kept must not have the device start for ever: the service's verdict is what is left.
+  const next = await begin(folder, ledger, loader).catch(error => say(asFailure(error, 'count this start').message))
   await ready()
   if (!next) return
   say(
