@@ -11,7 +11,6 @@ export function explainDisk(error: unknown, path: string): unknown {
     return because('no-space', 'the disk is full; make room there, or write elsewhere')
   if (code === 'EROFS' || /Read-only file system/.test(text))
     return because('no-folder', 'that file system is read-only; write elsewhere')
-  if (code === 'ENOENT') return because('no-folder', 'there is no such folder')
   return error
 }
 

@@ -9,9 +9,9 @@ import { run } from '../base/run.ts'
 import { explainDisk } from './disk.ts'
 import { startsOstree } from './tree/check.ts'
 import { initramfsNames } from './tree/initramfs.ts'
-import { find, makeFolder } from './tree/inside.ts'
+import { find, inside, makeFolder, newPath } from './tree/inside.ts'
 import { placeKernel } from './tree/kernel.ts'
-import { unpack } from './tree/unpack.ts'
+import { refuseInside, unpack } from './tree/unpack.ts'
 import { type Work, withScratch } from './work.ts'
 
 export interface InitramfsOptions {
@@ -37,6 +37,7 @@ exec chroot "$tree" "$@"`
 export async function initramfs(options: InitramfsOptions, work: Work): Promise<InitramfsResult> {
   const { out } = options
   if (await isThere(out)) throw new Failure('exists', `cannot write ${out}: there is such a file already`)
+  await refuseInside(options.sysrootImagePath, dirname(out))
   return withScratch(dirname(out), async scratch => {
     const tree = join(scratch, 'tree')
     await unpack(options.sysrootImagePath, tree, work)
@@ -68,8 +69,8 @@ export async function makeInitramfs(tree: string, version: string, work: Work): 
       'not-bootable',
       'cannot make an initramfs: the sysroot has no dracut; install it there, or give one with --initramfs',
     )
-  const configuration = await makeFolder(tree, 'usr/lib/dracut/dracut.conf.d')
-  await copyFile(await findShared('boot/dracut/50-superblock.conf'), join(configuration, '50-superblock.conf'))
+  const configuration = await newPath(tree, 'usr/lib/dracut/dracut.conf.d/50-superblock.conf')
+  await copyFile(await findShared('boot/dracut/50-superblock.conf'), configuration)
   for (const name of ['proc', 'sys', 'dev', 'run', 'tmp']) await makeFolder(tree, name)
   const to = '/tmp/superblock-initramfs.img'
   const argv = ['dracut', '--force', '--no-hostonly', '--reproducible', '--kver', version, to]
@@ -82,7 +83,7 @@ export async function makeInitramfs(tree: string, version: string, work: Work): 
       throw explained(error)
     }),
   )
-  const file = join(tree, to)
+  const file = await inside(tree, to, true)
   if (!startsOstree(await initramfsNames(file, dirname(tree), work)))
     throw new Failure(
       'not-bootable',

@@ -6,11 +6,11 @@ import { isThere, listIfThere } from '../base/files.ts'
 import { explainDisk } from './disk.ts'
 import { hasDracut, makeInitramfs } from './dracut.ts'
 import { checkContents, checkStart } from './tree/check.ts'
-import { type Furnishings, furnish } from './tree/furnish.ts'
+import { checkGiven, type Furnishings, furnish } from './tree/furnish.ts'
 import { find, inside } from './tree/inside.ts'
 import { type Kernel, placeInitramfs, placeKernel } from './tree/kernel.ts'
 import { changeLayout, checkOrdinary } from './tree/layout.ts'
-import { unpack } from './tree/unpack.ts'
+import { refuseInside, unpack } from './tree/unpack.ts'
 import { type Work, withScratch } from './work.ts'
 
 export interface SysrootOptions extends Furnishings {
@@ -18,7 +18,6 @@ export interface SysrootOptions extends Furnishings {
   sysrootImagePath: string
   /** the new folder */
   out: string
-  initramfs?: string
 }
 
 export interface SysrootResult {
@@ -30,7 +29,7 @@ export interface SysrootResult {
 /**
  * The input is only read. The output appears when it is complete.
  * @throws Failure `exists`, `not-root`, `bad-sysroot`, `files-in-home`, `several-kernels`, `not-bootable`, `no-initramfs`,
- *   `bad-initramfs`, `no-space`, `no-folder`, `bad-value`, `bad-key`
+ *   `bad-initramfs`, `no-space`, `no-folder`, `usage`, `bad-value`, `bad-key`
  */
 export async function sysroot(options: SysrootOptions, work: Work): Promise<SysrootResult> {
   const { sysrootImagePath: input } = options
@@ -40,8 +39,8 @@ export async function sysroot(options: SysrootOptions, work: Work): Promise<Sysr
       'exists',
       `cannot write ${options.out}: there is something of that name already; remove it, or use --out`,
     )
-  if (`${out}/`.startsWith(`${resolve(input)}/`))
-    throw new Failure('bad-value', `cannot write ${options.out}: it is in the sysroot itself`)
+  await refuseInside(input, dirname(out))
+  await checkGiven(options)
   return withScratch(dirname(out), async scratch => {
     const tree = join(scratch, basename(out))
     try {

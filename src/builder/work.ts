@@ -22,7 +22,9 @@ export async function withScratch<T>(parent: string, task: (folder: string) => P
   const folder = await mkdtemp(join(parent, '.superblock-builder-')).catch(error => {
     const why = explainDisk(error, parent)
     if (why instanceof Failure) throw why
-    throw new Failure('no-folder', `cannot write in ${parent}: ${errno(error) ?? String(error)}`, { cause: error })
+    const code = errno(error) ?? String(error)
+    const said = code === 'ENOENT' ? 'there is no such folder' : code
+    throw new Failure('no-folder', `cannot write in ${parent}: ${said}`, { cause: error })
   })
   try {
     return await task(folder)

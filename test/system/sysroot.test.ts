@@ -6,6 +6,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   stat,
   symlink,
@@ -92,6 +93,14 @@ describe.runIf(root)('the tree (needs root)', () => {
     expect(names).toEqual(['config', 'initramfs.img', 'modules.builtin', 'vmlinuz'])
     expect(await text('usr/lib/ostree-boot/kargs')).toBe('console=ttyS0 quiet\n')
     expect((await stat(join(tree, 'usr/sbin/grub-mkconfig'))).mode & 0o777).toBe(0o755)
+  })
+
+  test('has the modes of a system, whatever the umask', async () => {
+    const out = fresh('tree')
+    const argv = ['sysroot', '--sysroot-image-path', rootfs, '--out', out, '--kernel-args', 'console=ttyS0 quiet']
+    await run(['sh', '-c', 'umask 077; exec "$@"', 'sh', ...BUILDER, ...argv])
+    const modes = async (folder: string) => (await run(['find', '.', '-printf', '%p %m\n'], { cwd: folder })).stdout
+    expect((await modes(out)).split('\n').sort()).toEqual((await modes(tree)).split('\n').sort())
   })
 
   test('is of no particular device', async () => {
@@ -202,8 +211,9 @@ describe.runIf(root)('what is given on the way (needs root)', () => {
   test('an initramfs takes the place of the own one', async () => {
     await writeFile(path('own.img'), cpio(['usr/lib/ostree/ostree-prepare-root', 'lib/modules/x/ext4.ko']))
     const tree = await convert({ initramfs: path('own.img') })
-    const placed = await readFile(join(tree, 'usr/lib/modules', KERNEL, 'initramfs.img'))
-    expect(placed.equals(await readFile(path('own.img')))).toBe(true)
+    const file = join(tree, 'usr/lib/modules', KERNEL, 'initramfs.img')
+    expect((await readFile(file)).equals(await readFile(path('own.img')))).toBe(true)
+    expect((await stat(file)).mode & 0o777).toBe(0o600) // as dracut's own, so that the commit is the same
   })
 
   test.each([
@@ -211,6 +221,8 @@ describe.runIf(root)('what is given on the way (needs root)', () => {
     ['certificates without a remote', 'usage', { tlsCaPath: join(PROJECT, 'package.json') }],
     ["settings that are OSTree's own", 'bad-value', { ubootEnvFile: join(PROJECT, 'test/golden/uboot-own.txt') }],
     ['a file that is not there', 'bad-value', { gpgTrustedKeyring: '/nowhere/ring.gpg' }],
+    ['an initramfs that is not there', 'bad-value', { initramfs: '/nowhere/initramfs.img' }],
+    ['a folder for a file', 'bad-value', { grub2CfgGenerator: PROJECT }],
   ] as const)('%s is refused', async (_, code, options) => {
     const out = join(fresh('parent'), 'tree')
     await mkdir(join(out, '..'))
@@ -249,6 +261,7 @@ describe.runIf(root)('a sysroot that could not start is refused (needs root)', (
     ],
     ['with two kernels', 'several-kernels', /vmlinuz-6\.1\.0, .*vmlinuz-6\.2\.0/, { 'boot/vmlinuz-6.2.0': 'x' }],
     ['with files in /home', 'files-in-home', /\/home\/ann\/letter\\u001b/, { 'home/ann/letter\x1b': 'x' }],
+    ['with a line end in a name in /var', 'bad-sysroot', /no way to write .*new\\u000aline/, { 'srv/new\nline': 'x' }],
     ['with /usr/etc', 'bad-sysroot', /both \/etc and \/usr\/etc/, { 'usr/etc/passwd': 'x' }],
   ]
   test.each(cases)('%s', async (_, code, message, changes) => {
@@ -302,9 +315,36 @@ describe.runIf(root)('a sysroot that could not start is refused (needs root)', (
     await symlink(join(outside, 'machine-id'), join(input, 'etc/machine-id'))
     await symlink(outside, join(input, 'usr/lib/superblock'))
     await symlink(outside, join(input, 'usr/share'))
+    await writeFile(path('mine'), 'mine\n')
+    await writeFile(path('own.img'), cpio(['usr/lib/ostree/ostree-prepare-root', 'lib/modules/x/ext4.ko']))
+    await symlink(path('mine'), join(input, 'usr/lib/tmpfiles.d/superblock-var.conf'))
+    await symlink(path('mine'), join(input, 'usr/lib/modules', KERNEL, 'initramfs.img'))
     await writeFile(path('acme.asc'), (await makeKey({ userId: 'Acme <a@acme.example>' })).publicKey)
-    await convert({ sysrootImagePath: input, trustedKey: [path('acme.asc')] })
+    await convert({ sysrootImagePath: input, trustedKey: [path('acme.asc')], initramfs: path('own.img') })
     expect(await readdir(outside)).toEqual([])
+    expect(await readFile(path('mine'), 'utf8')).toBe('mine\n')
+  })
+
+  test('with /etc that is a link, or names that are not in UTF-8', async () => {
+    const linked = await makeRootfs(fresh('rootfs'))
+    await rename(join(linked, 'etc'), join(linked, 'usr/lib/etc'))
+    await symlink('usr/lib/etc', join(linked, 'etc'))
+    await expect(convert({ sysrootImagePath: linked })).rejects.toThrow(/\/etc must be a folder and no link/)
+    const latin = await makeRootfs(fresh('rootfs'))
+    await writeFile(Buffer.concat([Buffer.from(join(latin, 'usr/lib/b')), Buffer.from([0xe4])]), 'x')
+    await expect(convert({ sysrootImagePath: latin })).rejects.toThrow(/only names in UTF-8; rename …\/lib\/b/)
+  })
+
+  test('when the output is in it, also by way of a link', async () => {
+    const input = await makeRootfs(fresh('rootfs'))
+    const link = fresh('link')
+    await symlink(input, link)
+    for (const [from, out] of [
+      [link, join(input, 'usr/tree')],
+      [input, join(link, 'tree')],
+      ['/', fresh('tree')],
+    ] as const)
+      await expect(convert({ sysrootImagePath: from, out })).rejects.toThrow(/it is in the sysroot itself/)
   })
 })
 

@@ -1,14 +1,14 @@
 /** What a converted sysroot gets from this product and from its maker: boot files, keys, remotes, kernel arguments. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { chmod, copyFile, mkdir, readlink, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { errno, Failure } from '../../base/failure.ts'
 import { findShared } from '../../base/program.ts'
 import { loadKeys } from '../../package/signature.ts'
 import { uEnvOf } from '../uboot.ts'
 import { KARGS } from './check.ts'
-import { inside, walk } from './inside.ts'
+import { inside, newPath, walk } from './inside.ts'
 
 export interface Furnishings {
   /** public key files, for /usr/lib/superblock/keys */
@@ -24,14 +24,40 @@ export interface Furnishings {
   grub2CfgGenerator?: string
   ubootEnvFile?: string
   kernelArgs?: string
+  /** takes the place of the sysroot's */
+  initramfs?: string
 }
 
 /** Name of the remote that `remoteUrl` makes. */
 export const REMOTE = 'updates'
 
+/**
+ * What is wrong with the given files, said before a large sysroot is copied.
+ * @throws Failure `usage`, `bad-value`, `bad-key`
+ */
+export async function checkGiven(options: Furnishings): Promise<void> {
+  const { initramfs, gpgTrustedKeyring, grub2CfgGenerator, tlsCaPath, tlsClientCertPath, tlsClientKeyPath } = options
+  const tls = [tlsCaPath, tlsClientCertPath, tlsClientKeyPath]
+  if (options.remoteUrl === undefined && tls.some(file => file !== undefined))
+    throw new Failure(
+      'usage',
+      'cannot tell what to do: the --tls options belong to a remote; name it with --remote-url',
+    )
+  for (const path of [initramfs, gpgTrustedKeyring, grub2CfgGenerator, ...tls]) {
+    if (path === undefined) continue
+    const bad = (why: string, cause?: unknown) => new Failure('bad-value', `cannot read ${path}: ${why}`, { cause })
+    const status = await stat(path).catch(error => {
+      throw bad(errno(error) === 'ENOENT' ? 'there is no such file' : (errno(error) ?? String(error)), error)
+    })
+    if (!status.isFile()) throw bad('it is no file')
+  }
+  for (const file of options.trustedKey ?? []) await keyName(file)
+  if (options.ubootEnvFile !== undefined) await uEnvOf(options.ubootEnvFile)
+}
+
 /** @throws Failure `bad-value`, `bad-key` */
 export async function furnish(tree: string, options: Furnishings): Promise<void> {
-  const put = (from: string, path: string, mode = 0o644) => place(tree, path, mode, to => copy(from, to))
+  const put = (from: string, path: string, mode = 0o644) => place(tree, path, mode, to => copyFile(from, to))
   const write = (path: string, text: string) => place(tree, path, 0o644, to => writeFile(to, text))
   const ours = await findShared('boot/grub/grub-mkconfig')
   const shared = dirname(dirname(ours))
@@ -51,27 +77,14 @@ export async function furnish(tree: string, options: Furnishings): Promise<void>
   await addRemote(options, put, write)
   if (options.kernelArgs !== undefined) await write(KARGS, `${options.kernelArgs.trim().replace(/\s+/g, ' ')}\n`)
   const own = options.ubootEnvFile === undefined ? '' : await uEnvOf(options.ubootEnvFile)
-  await rm(await inside(tree, 'usr/lib/ostree-boot/uEnv.txt'), { force: true })
+  await rm(await inside(tree, 'usr/lib/ostree-boot/uEnv.txt'), { force: true, recursive: true })
   // U-Boot tells releases apart by this; the same tree has the same.
   await write('usr/lib/ostree-boot/uEnv.txt', `${own}release_id=${(await digest(tree)).slice(0, 32)}\n`)
 }
 
-/** A file of the user's. */
-async function copy(from: string, to: string): Promise<void> {
-  await copyFile(from, to).catch(error => {
-    const code = errno(error)
-    if (code !== 'ENOENT' && code !== 'EACCES' && code !== 'EISDIR' && code !== 'ENOTSUP') throw error
-    throw new Failure('bad-value', `cannot read ${from}: ${code === 'ENOENT' ? 'there is no such file' : code}`, {
-      cause: error,
-    })
-  })
-}
-
 /** Make a file or link of the tree in place of what is there. */
 async function place(tree: string, path: string, mode: number | undefined, make: (to: string) => Promise<void>) {
-  const to = await inside(tree, path)
-  await mkdir(dirname(to), { recursive: true, mode: 0o755 })
-  await rm(to, { force: true })
+  const to = await newPath(tree, path)
   await make(to)
   if (mode !== undefined) await chmod(to, mode)
 }
@@ -94,14 +107,7 @@ async function addRemote(
     ['tls-client-cert-path', options.tlsClientCertPath, 'client.pem', 0o644],
     ['tls-client-key-path', options.tlsClientKeyPath, 'client.key', 0o600],
   ] as const
-  if (options.remoteUrl === undefined) {
-    if (files.some(([, file]) => file !== undefined))
-      throw new Failure(
-        'usage',
-        'cannot tell what to do: the --tls options belong to a remote; name it with --remote-url',
-      )
-    return
-  }
+  if (options.remoteUrl === undefined) return
   const lines = [
     `[remote "${REMOTE}"]`,
     `url=${options.remoteUrl}`,

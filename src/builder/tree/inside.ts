@@ -1,9 +1,10 @@
 /** Paths in a tree, followed as its own device would: a link in it never leads to this computer's files. */
 
 import type { Stats } from 'node:fs'
-import { lstat, mkdir, readdir, readlink, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { lstat, mkdir, readdir, readlink, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { errno, Failure } from '../../base/failure.ts'
+import { safe } from '../../base/text.ts'
 
 /** As many links as the kernel follows. */
 const LINKS = 40
@@ -55,17 +56,38 @@ export async function makeFolder(tree: string, path: string, mode = 0o755): Prom
   return at
 }
 
+/**
+ * Where a file of the tree can be written: its folder is made, and what has its name is gone, since to write to a link is
+ * to write to what it leads to on this computer.
+ */
+export async function newPath(tree: string, path: string): Promise<string> {
+  await makeFolder(tree, dirname(path))
+  const at = await inside(tree, path)
+  await rm(at, { recursive: true, force: true })
+  return at
+}
+
 export interface Entry {
   /** from the folder that was walked, without a slash before it */
   path: string
   stats: Stats
 }
 
-/** Everything below a folder in the order of names, folders before what is in them; no link is followed. */
+/**
+ * Everything below a folder in the order of names, folders before what is in them; no link is followed.
+ * @throws Failure `bad-sysroot` where a name is not in UTF-8
+ */
 export async function* walk(folder: string, below = ''): AsyncGenerator<Entry> {
   for (const name of (await readdir(join(folder, below))).sort()) {
     const path = join(below, name)
-    const stats = await lstat(join(folder, path))
+    const stats = await lstat(join(folder, path)).catch(error => {
+      // Node reads names as UTF-8; so does OSTree, which refuses others.
+      if (errno(error) !== 'ENOENT' || !name.includes('\ufffd')) throw error
+      throw new Failure(
+        'bad-sysroot',
+        `cannot use the sysroot: OSTree holds only names in UTF-8; rename …/${safe(path)}`,
+      )
+    })
     yield { path, stats }
     if (stats.isDirectory()) yield* walk(folder, path)
   }

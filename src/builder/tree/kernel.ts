@@ -1,9 +1,9 @@
 /** The kernel of a sysroot, found where distributions put it and moved to where OSTree looks: /usr/lib/modules/VERSION/. */
-import { copyFile, lstat, rename, rm } from 'node:fs/promises'
+import { chmod, copyFile, lstat, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Failure } from '../../base/failure.ts'
 import { isThere, listIfThere } from '../../base/files.ts'
-import { find, inside, makeFolder } from './inside.ts'
+import { find, inside, makeFolder, newPath } from './inside.ts'
 
 /** Debian and Fedora, then what Yocto and other builders use; compressed or not is the boot loader's business. */
 const KERNEL = /^(vmlinuz|vmlinux|bzImage|zImage|Image|Image\.gz|uImage|fitImage|kernel)(-(.+))?$/
@@ -117,8 +117,10 @@ function destination(name: string, { version, folder, initramfs }: Kernel): stri
   return undefined
 }
 
-/** Put an initramfs beside the kernel. */
+/** Put an initramfs beside the kernel, in the mode that dracut gives it, whatever that of the file is. */
 export async function placeInitramfs(tree: string, kernel: Kernel, file: string): Promise<void> {
-  await copyFile(file, await inside(tree, join(kernel.folder, 'initramfs.img')))
+  const to = await newPath(tree, join(kernel.folder, 'initramfs.img'))
+  await copyFile(file, to)
+  await chmod(to, 0o600)
   kernel.initramfs = true
 }

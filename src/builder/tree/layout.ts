@@ -1,10 +1,10 @@
 /** From the layout of an ordinary system to that of an OSTree deployment: /usr is the release, /etc its default, /var is empty. */
 import { lstat, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { Failure } from '../../base/failure.ts'
 import { isThere, listIfThere } from '../../base/files.ts'
 import { safe } from '../../base/text.ts'
-import { find, inside, makeFolder, walk } from './inside.ts'
+import { find, inside, makeFolder, newPath, walk } from './inside.ts'
 import { emptyVar } from './var.ts'
 
 /** The label of the root file system that `image` makes. */
@@ -28,6 +28,10 @@ const LEFTOVERS = /^(initrd\.img|vmlinuz|zImage|Image)(\.old)?$|^\.dockerenv$|^l
 /** @throws Failure `bad-sysroot`, where it is no ordinary sysroot */
 export async function checkOrdinary(tree: string): Promise<void> {
   const bad = (why: string) => new Failure('bad-sysroot', `cannot use the sysroot: ${why}`)
+  const links: string[] = []
+  for (const name of ['usr', 'etc', 'var'])
+    if ((await lstat(join(tree, name)).catch(() => undefined))?.isSymbolicLink()) links.push(`/${name}`)
+  if (links.length > 0) throw bad(`${links.join(', ')} must be a folder and no link`)
   if (!(await find(tree, 'usr'))?.stats.isDirectory()) throw bad('there is no usr in it')
   const own = await isThere(join(tree, 'etc'))
   const converted = (await listIfThere(join(tree, 'usr/etc'))).length > 0
@@ -96,14 +100,12 @@ async function readText(tree: string, path: string): Promise<string> {
 /** What must differ from device to device is made there; the root file system grows to its disk at the first start. */
 async function settleEtc(tree: string): Promise<void> {
   const write = async (path: string, text: string) => {
-    const at = await inside(tree, path)
-    await makeFolder(tree, dirname(path))
-    await rm(at, { force: true, recursive: true }) // a link there may lead anywhere
-    await writeFile(at, text)
+    await writeFile(await newPath(tree, path), text)
   }
   await write('etc/machine-id', '')
   for (const name of ['.pwd.lock', '.updated']) await rm(await inside(tree, join('etc', name)), { force: true })
   const fstab = (await readText(tree, 'etc/fstab')).replace(/^# UNCONFIGURED FSTAB.*\n?/m, '')
-  if (/^[^#\s]\S*\s+\/\s/m.test(fstab)) return
+  // Written anew in any case: `image` adds lines to it, and a link would take them elsewhere.
+  if (/^[^#\s]\S*\s+\/\s/m.test(fstab)) return write('etc/fstab', fstab)
   await write('etc/fstab', `${fstab}LABEL=${ROOT_LABEL} / ext4 defaults,x-systemd.growfs 0 1\n`)
 }

@@ -1,6 +1,6 @@
 /** A private copy of a sysroot, whatever it comes in, with owners, modes, hard links and extended attributes as they are. */
-import { chmod, chown, mkdir, open, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, chown, mkdir, open, realpath, rm, stat } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { errno, Failure } from '../../base/failure.ts'
 import { run } from '../../base/run.ts'
 import { explainDisk, needPrograms } from '../disk.ts'
@@ -19,6 +19,13 @@ const FILESYSTEMS = [
 
 const PACKED = { '1f8b': '--gzip', '28b52ffd': '--zstd', fd377a585a00: '--xz', '425a68': '--bzip2' } as const
 
+/** @throws Failure `bad-value` when `folder` is in the sysroot, which is only read and would be copied into itself */
+export async function refuseInside(input: string, folder: string): Promise<void> {
+  const [from, to] = await Promise.all([realpath(input).catch(() => ''), realpath(folder).catch(() => '')])
+  if (from === '' || to === '' || relative(from, to) === '..' || relative(from, to).startsWith('../')) return
+  throw new Failure('bad-value', `cannot write in ${folder}: it is in the sysroot itself; write elsewhere with --out`)
+}
+
 /**
  * Copy the sysroot at `input` (folder; tar, also compressed; image of a disk or of a file system) to the new folder `to`.
  * @throws Failure `not-root`, `bad-sysroot`, `no-space`, `no-folder`, `command-missing`
@@ -30,6 +37,7 @@ export async function unpack(input: string, to: string, work: Work): Promise<voi
       `cannot convert ${input}: only root can keep the owners, capabilities and devices of its files; run it with sudo`,
     )
   const { form, how } = await formOf(input)
+  process.umask(0o022) // what is made in a tree has the modes of a system, not those of whoever makes it
   await mkdir(to, { mode: 0o755 }).catch(error => {
     throw explainDisk(error, to)
   })

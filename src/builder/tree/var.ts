@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { Failure } from '../../base/failure.ts'
 import { isThere, listIfThere } from '../../base/files.ts'
 import { safe } from '../../base/text.ts'
-import { find, inside, makeFolder, walk } from './inside.ts'
+import { find, inside, makeFolder, newPath, walk } from './inside.ts'
 
 const FACTORY = 'usr/share/factory'
 const TMPFILES = 'usr/lib/tmpfiles.d'
@@ -53,7 +53,7 @@ export async function emptyVar(tree: string): Promise<void> {
   for (const [from, to] of [['var', ''], ...PEOPLES, ...GIVEN] as [string, string][])
     await takeFolder(tree, from, join('/var', to), add)
   await emptyLocal(tree, lines)
-  const file = join(await makeFolder(tree, TMPFILES), 'superblock-var.conf')
+  const file = await newPath(tree, join(TMPFILES, 'superblock-var.conf'))
   await writeFile(file, `# What this release expects in /var; made when it was built.\n${lines.join('\n')}\n`)
 }
 
@@ -152,8 +152,15 @@ async function takeFolder(
 const mode = (stats: Stats) => (stats.mode & 0o7777).toString(8).padStart(4, '0')
 const folderLine = (path: string, stats: Stats) => `d ${escaped(path)} ${mode(stats)} ${stats.uid} ${stats.gid} -`
 
-/** The last field goes to the end of the line as it is. */
-const plain = (target: string) => target.replaceAll('%', '%%')
+/** The last field goes to the end of the line as it is. @throws Failure `bad-sysroot` for what no line can hold */
+function plain(text: string): string {
+  if (/[\n\r]/.test(text))
+    throw new Failure(
+      'bad-sysroot',
+      `cannot use the sysroot: tmpfiles.d(5) has no way to write ${safe(text)}, which is needed to bring it to /var; rename it`,
+    )
+  return text.replaceAll('%', '%%')
+}
 
 /** As tmpfiles.d(5) reads a path: in quotes, where it would end too early without; a percent sign begins a specifier. */
 function escaped(path: string): string {
