@@ -25,13 +25,16 @@ export function seconds(value: string): number {
   return found
 }
 
+/** Of an ext4 file system with blocks of 4 KiB and 32-bit numbers of them. */
+const LARGEST = 16 * 2 ** 40
 const UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }
 
 /** Bytes, from a number that may have one of K, M, G, T behind it. */
 export function size(value: string): number {
   const [, number, unit] = /^(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:i?B)?$/i.exec(value) ?? []
-  if (number === undefined) throw new InvalidArgumentError('It is not a size as 512M or 4G.')
-  return Math.floor(Number(number) * (UNITS[(unit ?? '').toUpperCase()] ?? 1))
+  const bytes = Math.floor(Number(number) * (UNITS[(unit ?? '').toUpperCase()] ?? 1))
+  if (number === undefined || bytes > LARGEST) throw new InvalidArgumentError('It is not a size as 512M or 4G.')
+  return bytes
 }
 
 /**

@@ -135,7 +135,7 @@ function unzipped(start: Buffer): Buffer {
 }
 
 /** The file's object in a fixed form. @throws Failure `bad-ota-json` */
-async function readOtaJson(path: string): Promise<string> {
+export async function readOtaJson(path: string): Promise<string> {
   const bad = (why: string, cause?: unknown) => new Failure('bad-ota-json', `cannot use ${path}: ${why}`, { cause })
   let value: Json
   try {

@@ -19,12 +19,12 @@ export function checkDraft(draft: Draft): void {
   }
 }
 
-/** Check what a commit determines of its later packages. */
-export function checkRelease(ref: string, version: string): void {
+/** Check what a commit determines of its later packages, and the stateroot where that is known. */
+export function checkRelease(ref: string, version: string, os = 'any', compatible = ['any']): void {
   checkDraft({
-    compatible: ['any'],
+    compatible,
     version,
-    os: 'any',
+    os,
     ref,
     commit: '0'.repeat(64),
     timestamp: '2000-01-01T00:00:00Z',

@@ -6,6 +6,7 @@ import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
 import { explainDisk, needPrograms } from './disk.ts'
+import { checkRelease } from './draft.ts'
 import { checkGrub, writeGrub, writeUboot } from './image/boot.ts'
 import { ESP_LABEL, type Layout, layOut, makeDisk, VAR_LABEL } from './image/disk.ts'
 import { type Release, readRelease } from './image/release.ts'
@@ -42,6 +43,7 @@ export interface ImageResult {
  */
 export async function image(options: ImageOptions, work: Work): Promise<ImageResult> {
   const out = resolve(options.out)
+  checkRelease(options.ref, 'any', options.os)
   if (await isThere(out))
     throw new Failure('exists', `cannot write ${options.out}: there is such a file already; remove it, or use --out`)
   if (process.getuid?.() !== 0)
@@ -125,6 +127,7 @@ else
 fi
 ostree admin deploy --sysroot="$mount" --os="$os" "$@" "$ref"
 deployment=$(echo "$mount/ostree/deploy/$os/deploy/"*.0)
+[ ! -L "$deployment/etc/fstab" ] || { echo 'the /etc/fstab of the release is a link; make it a file' >&2; exit 1; }
 # Without this systemd would mount it on /boot, where OSTree is.
 echo "PARTLABEL=$esp /efi vfat noauto,nofail,x-systemd.automount,x-systemd.idle-timeout=60,umask=0077 0 0" >>"$deployment/etc/fstab"
 [ -z "$tmp" ] || mkdir -m 1777 "$mount/tmp"

@@ -146,7 +146,8 @@ async function makeDraft(options: PackageOptions, commit: Commit, ref: string): 
   }
 }
 
-async function readNotes({ notes, notesFile }: PackageOptions): Promise<string> {
+/** What the operator is told. @throws Failure `bad-value` */
+export async function readNotes({ notes, notesFile }: Pick<PackageOptions, 'notes' | 'notesFile'>): Promise<string> {
   if (notesFile === undefined) return notes ?? ''
   try {
     return (await readFile(notesFile, 'utf8')).trimEnd()

@@ -5,13 +5,14 @@ import { Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import { findCommit } from '../ostree/commit.ts'
 import { readCommit } from '../ostree/contents.ts'
-import { type CommitOptions, type CommitResult, commit, commitText, OTA_JSON } from './commit.ts'
+import { type CommitOptions, type CommitResult, commit, commitText, OTA_JSON, readOtaJson } from './commit.ts'
 import { explainDisk } from './disk.ts'
-import { timestampOf } from './draft.ts'
+import { checkRelease, timestampOf } from './draft.ts'
 import { type ImageOptions, type ImageResult, image, imageText } from './image.ts'
-import { makePackage, type PackageOptions, type PackageResult, packageText } from './package.ts'
+import { makePackage, type PackageOptions, type PackageResult, packageText, readNotes } from './package.ts'
 import { prepareSigners } from './signers.ts'
 import { type SysrootOptions, sysroot } from './sysroot.ts'
+import { refuseInside } from './tree/unpack.ts'
 import { type Work, withScratch } from './work.ts'
 
 export interface ReleaseOptions
@@ -41,6 +42,9 @@ export async function release(options: ReleaseOptions, work: Work): Promise<Rele
   const { os, version, compatible, out, createSelfContainedPackage, createOtaSysroot } = options
   if (createSelfContainedPackage && !compatible)
     throw new Failure('usage', 'cannot tell what to do: name the product that the package is for with --compatible')
+  checkRelease(options.ref, version, os, compatible)
+  if (options.otaJson !== undefined) await readOtaJson(options.otaJson)
+  if (createSelfContainedPackage) await readNotes(options)
   const packageFile = join(out, `${os}-${version}.superblock`)
   const imageFile = join(out, `${os}-${version}.img`)
   const wanted = [...(createSelfContainedPackage ? [packageFile] : []), ...(createOtaSysroot ? [imageFile] : [])]
@@ -51,6 +55,7 @@ export async function release(options: ReleaseOptions, work: Work): Promise<Rele
   await mkdir(out, { recursive: true }).catch(error => {
     throw explainDisk(error, out)
   })
+  await refuseInside(options.sysrootImagePath, out)
   return withScratch(resolve(out), async scratch => {
     const tree = join(scratch, 'tree')
     await sysroot({ ...options, out: tree }, work)

@@ -30,7 +30,9 @@ test.each([
   ['1.5g', 1536 * MIB],
   ['2GiB', 2048 * MIB],
 ])('the size %s is %i bytes', (text, bytes) => expect(size(text)).toBe(bytes))
-test.each(['', 'M', '-1', '1e3', '4X', '1..5G', '4 G'])('"%s" is no size', text => expect(() => size(text)).toThrow())
+test.each(['', 'M', '-1', '1e3', '4X', '1..5G', '4 G', '17T', '999999999T'])('"%s" is no size', text =>
+  expect(() => size(text)).toThrow(),
+)
 
 describe('the layout of a disk', () => {
   const release: Release = {
