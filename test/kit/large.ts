@@ -35,7 +35,7 @@ export async function makeLarge(sample: Sample, folder: string, { version, files
   return file
 }
 
-async function writeNoise(path: string, name: string, size: number): Promise<void> {
+export async function writeNoise(path: string, name: string, size: number): Promise<void> {
   const noise = createCipheriv(
     'aes-128-ctr',
     createHash('sha256').update(name).digest().subarray(0, 16),

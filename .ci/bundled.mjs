@@ -1,13 +1,15 @@
-// Bundles test/kit/pictures.ts and runs it: Node 20 does not run TypeScript itself.
+// Runs a program of test/ with its arguments, bundled, since Node 20 does not run TypeScript itself:
+//   node .ci/bundled.mjs test/kit/pictures.ts
 import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { build } from 'esbuild'
 
-// Beside the sources, so that modules are found; never committed.
-const outfile = 'dist/pictures.js'
+const [, , source = ''] = process.argv
+// Beside the programs, so that modules are found; never committed.
+const outfile = join('dist', `${basename(source, '.ts')}.${process.pid}.js`)
 await mkdir('dist', { recursive: true })
 await build({
-  entryPoints: ['test/kit/pictures.ts'],
+  entryPoints: [source],
   outfile,
   bundle: true,
   platform: 'node',

@@ -1,0 +1,144 @@
+/** The lab: the sample product, machines that run it, and sticks for them. What took long is kept in .cache/vm by content. */
+import { createHash } from 'node:crypto'
+import { mkdir, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { isThere } from '../../src/base/files.ts'
+import { run } from '../../src/base/run.ts'
+import { PROJECT } from '../kit/project.ts'
+import { guestDigest } from './guest.ts'
+import { hardware, type Machine, type MachineOptions, openMachine } from './machine.ts'
+
+/** Room for three releases; the first start grows the root file system to it. */
+const DISK = '3G'
+/** Seconds of a first start, which makes keys, caches and machine id. */
+const FIRST_START = 600
+
+export interface Sample {
+  /** disk image of release 1.0 */
+  image: string
+  /** package of release 2.0 */
+  package: string
+  /** archive repo with both */
+  repo: string
+  /** folder with the signing key */
+  keys: string
+}
+
+export interface Lab {
+  sample: Sample
+  /** of this scenario: logs, disks, sticks */
+  folder: string
+  /** a machine with release 1.0 that is on, its service at rest and its console on the screen */
+  ready(): Promise<Machine>
+  /** the same after something was done to it; made once for all who ask for this name */
+  after(name: string, how: Preparation): Promise<Machine>
+  /** a machine with release 1.0 that was never on */
+  fresh(options?: Partial<MachineOptions>): Promise<Machine>
+  /** keep a machine as it is for those who ask for `name`; it is off then */
+  keep(name: string, input: string, machine: Machine): Promise<void>
+  /** every machine of this scenario */
+  machines: readonly Machine[]
+}
+
+export interface Preparation {
+  make: (machine: Machine) => Promise<void>
+  /** what else goes into it: other inputs, another machine */
+  input?: string
+  /** from where it begins; `ready` without it */
+  from?: () => Promise<Machine>
+  /** that are in afterwards */
+  sticks?: Record<string, string>
+}
+
+const CACHE = join(PROJECT, '.cache/vm')
+
+export async function findSample(): Promise<Sample> {
+  const made = await realpath(join(PROJECT, '.cache/sample/latest'))
+  return {
+    image: join(made, 'acme-1.0.img'),
+    package: join(made, 'acme-2.0.superblock'),
+    repo: join(made, 'repo'),
+    keys: join(PROJECT, '.cache/sample/keys'),
+  }
+}
+
+/** @param folder of the scenario; what an earlier run left in it goes */
+export async function openLab(sample: Sample, folder: string): Promise<Lab> {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  const machines: Machine[] = []
+
+  async function open(options: Partial<MachineOptions> & { backing: string; format: string; size?: string }) {
+    const name = `machine-${machines.length + 1}`
+    const own = join(folder, name)
+    await mkdir(own)
+    const disk = join(own, 'disk.qcow2')
+    const size = options.size ? [options.size] : []
+    await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', options.backing, '-F', options.format, disk, ...size])
+    const machine = await openMachine({ ...options, folder: own, disk })
+    machines.push(machine)
+    await machine.start()
+    return machine
+  }
+
+  /** What is kept under a name depends on the image, the machine, the way into it, and what was done to it. */
+  async function kept(name: string, input: string): Promise<string> {
+    const all = [basename(dirname(sample.image)), ...(await hardware('bios', 2)), await guestDigest(), DISK, input]
+    return join(CACHE, `${name}-${createHash('sha256').update(all.join('\0')).digest('hex').slice(0, 16)}`)
+  }
+
+  async function wake(at: string, options: Pick<MachineOptions, 'sticks'> = {}): Promise<Machine> {
+    const bootId = await readFile(join(at, 'boot-id'), 'utf8')
+    const machine = await open({
+      ...{ ...options, backing: join(at, 'disk.qcow2'), format: 'qcow2' },
+      woken: { memory: join(at, 'memory'), bootId },
+    })
+    return machine
+  }
+
+  const lab: Lab = {
+    sample,
+    folder,
+    machines,
+    fresh: options => open({ backing: sample.image, format: 'raw', size: DISK, ...options }),
+    async ready() {
+      const at = await kept('ready', '')
+      if (!(await isThere(at))) {
+        const machine = await lab.fresh()
+        await machine.waitFor(({ health }) => health?.verdict === 'good', 'a healthy device', FIRST_START)
+        await machine.sees(/Insert a stick/)
+        await machine.run('systemctl is-system-running --wait', { seconds: FIRST_START, accept: [1] })
+        await lab.keep('ready', '', machine)
+      }
+      return wake(at)
+    },
+    async after(name, { make, input = '', from = lab.ready, sticks = {} }) {
+      const at = await kept(name, input)
+      if (!(await isThere(at))) {
+        const machine = await from()
+        await make(machine)
+        await lab.keep(name, input, machine)
+      }
+      return wake(at, { sticks })
+    },
+    async keep(name, input, machine) {
+      const at = await kept(name, input)
+      const work = `${at}.unfinished`
+      await rm(work, { recursive: true, force: true })
+      await mkdir(work, { recursive: true })
+      const bootId = machine.bootId()
+      await machine.save(join(work, 'memory'))
+      await writeFile(join(work, 'boot-id'), bootId)
+      // The disk stands on another one, which may go; what is kept stands on the image alone.
+      await run([
+        ...['qemu-img', 'convert', '-O', 'qcow2', '-B', sample.image, '-F', 'raw'],
+        ...[join(machine.folder, 'disk.qcow2'), join(work, 'disk.qcow2')],
+      ])
+      for (const other of await readdir(CACHE))
+        if (other.startsWith(`${name}-`) && other !== basename(work))
+          await rm(join(CACHE, other), { recursive: true, force: true })
+      await rename(work, at)
+    },
+  }
+  return lab
+}
