@@ -33,8 +33,14 @@ export interface Product {
   commits: Record<string, string>
   /** write both halves of a key to files */
   keep(key: Key): Promise<{ secret: string; public: string }>
-  /** @param ballast bytes that do not compress, in one file a megabyte: for what must not be over at once */
-  release(version: string, options?: { ballast?: number; repo?: string; ref?: string }): Promise<string>
+  /**
+   * @param ballast bytes that do not compress, in one file a megabyte: for what must not be over at once
+   * @param files beside the usual ones
+   */
+  release(
+    version: string,
+    options?: { ballast?: number; repo?: string; ref?: string; files?: Record<string, string> },
+  ): Promise<string>
   /** a package of a release; signed with the product's key unless `keys` says otherwise */
   package(
     version: string,
@@ -64,9 +70,9 @@ export async function makeProduct(folder: string): Promise<Product> {
       await writeFile(at('key'), secretKey)
       return { secret: at('key'), public: at('asc') }
     },
-    async release(version, { ballast = 0, repo: into = repo, ref = PRODUCT.ref } = {}) {
+    async release(version, { ballast = 0, repo: into = repo, ref = PRODUCT.ref, files = {} } = {}) {
       const tree = join(folder, `tree-${version}${ref === PRODUCT.ref ? '' : '-other'}`)
-      await makeTree(tree, { version, files: filesOf(version, ballast, key) })
+      await makeTree(tree, { version, files: { ...filesOf(version, ballast, key), ...files } })
       const timestamp = new Date(Date.UTC(2025, 0, 1) + Number(version) * 86_400_000).toISOString()
       const commit = await commitTree(into, tree, { ref, version, timestamp })
       if (ref === PRODUCT.ref) commits[version] = commit
