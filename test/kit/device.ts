@@ -116,6 +116,8 @@ export async function makeDevice({
 
   const client = connect(socket)
   let running: Namespace | undefined
+  /** as it was booted last, which may have rebooted by itself before anybody waits for that */
+  let last: Namespace | undefined
   let booting: Promise<Namespace | undefined> = Promise.resolve(undefined)
   const up = () => {
     if (!running) throw new Error('cannot do this: the device is off')
@@ -146,7 +148,7 @@ export async function makeDevice({
       })
       booting = starting.catch(() => undefined)
       const namespace = await starting
-      running = namespace
+      running = last = namespace
       namespace.ended.then(() => {
         if (running === namespace) running = undefined
       })
@@ -195,12 +197,13 @@ export async function makeDevice({
     async powerCut() {
       const namespace = running ?? (await booting)
       await namespace?.cut()
-      running = undefined
+      running = last = undefined
     },
     async rebooted(seconds = 30) {
-      if ((await within(seconds, 'a reboot', up().ended)) !== ('reboot' satisfies Ending))
+      if (!last) throw new Error('cannot wait for a reboot: the device is off')
+      if ((await within(seconds, 'a reboot', last.ended)) !== ('reboot' satisfies Ending))
         throw new Error('cannot find a reboot: the device went off by itself')
-      running = undefined
+      running = last = undefined
     },
     exec: (argv, options) => up().exec(argv, options),
     cli: (argv, options) =>

@@ -2,7 +2,7 @@
  * Trial boots on emulated devices: power cuts, hangs, panics and bad verdicts before a new release was found good, hooks, and an
  * operator who is faster than the checks.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isThere, listIfThere } from '../../src/base/files.ts'
@@ -153,7 +153,6 @@ describe('before the verdict', () => {
     await device.boot({ service: false, watch: true })
     await device.rebooted()
     const path = join(device.sysroot, 'boot/grub/grubenv')
-    const { writeFile } = await import('node:fs/promises')
     await writeFile(path, (await grubenv()).replace('trial_tries=0', 'trial_tries=9'))
     expect((await device.boot()).id).toContain(product.commits['2.0'])
     await device.rebooted()
