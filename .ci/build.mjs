@@ -19,6 +19,7 @@ const { metafile } = await build({
     prober: 'src/prober.ts',
     trial: 'src/trial.ts',
     demo: 'test/kit/demo.ts',
+    bench: 'bench/main.ts',
   },
   outdir: 'dist',
   bundle: true,

@@ -1,0 +1,52 @@
+/** Where it was measured: machine, system and the versions of everything that takes part. */
+import { readFile } from 'node:fs/promises'
+import { cpus, release, totalmem } from 'node:os'
+import { run } from '../src/base/run.ts'
+import type { Contender } from './contender.ts'
+import type { Materials } from './materials.ts'
+import { MB, type Results, type Scenario } from './report.ts'
+
+/** Results without any yet. */
+export async function emptyResults(command: string, contenders: readonly Contender[]): Promise<Results> {
+  const osRelease = await readFile('/etc/os-release', 'utf8')
+  const versions: Record<string, string> = { superblock: __VERSION__, node: process.version }
+  const programs = new Set(contenders.flatMap(contender => contender.programs))
+  for (const program of programs) versions[program] = await versionOf(program)
+  return {
+    command,
+    date: new Date().toISOString(),
+    machine: {
+      processor: cpus()[0]?.model.trim() ?? '',
+      cores: cpus().length,
+      memory: totalmem(),
+      kernel: release(),
+      system: /^PRETTY_NAME="?([^"\n]*)/m.exec(osRelease)?.[1] ?? '',
+      versions,
+    },
+    sizes: [],
+    packages: [],
+    startUps: [],
+    runs: [],
+  }
+}
+
+/** Of the Debian package that a program is from. */
+async function versionOf(program: string): Promise<string> {
+  const script = 'dpkg-query --show "$(dpkg -S "$(readlink -f "$(command -v "$1")")" | cut -d: -f1)" | cut -f2'
+  return (await run(['sh', '-c', script, 'sh', program]).catch(() => ({ stdout: 'unknown' }))).stdout.trim()
+}
+
+/** What the releases are: size of the tree, and what is different from the one before. */
+export async function describe(
+  materials: Materials,
+  scenarios: readonly Scenario[],
+): Promise<Results['sizes'][number]> {
+  const tree = Number((await run(['du', '--summarize', '--bytes', materials.trees[1]])).stdout.split('\t')[0])
+  const ways: Results['sizes'][number]['ways'] = []
+  for (const { way } of scenarios) {
+    if (ways.some(one => one.from === way.from && one.to === way.to)) continue
+    const { files, bytes } = await materials.changes(way.from, way.to)
+    ways.push({ ...way, files: files.length, bytes })
+  }
+  return { size: materials.size, name: `${Math.round(tree / MB)} MB`, tree, ways }
+}

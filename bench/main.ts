@@ -1,0 +1,127 @@
+/**
+ * The benchmark: the same releases installed by this product, by OSTree's own means and by image-based updaters.
+ *
+ *   npm run bench                              everything, 7 rounds
+ *   npm run bench -- --quick --json FILE       the essentials, 3 rounds
+ */
+import { writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { run } from '../src/base/run.ts'
+import { openCache } from './cache.ts'
+import type { Contender, Way } from './contender.ts'
+import { casync } from './contenders/casync.ts'
+import { copying, hashing } from './contenders/limits.ts'
+import { mender } from './contenders/mender.ts'
+import { ostree } from './contenders/ostree.ts'
+import { rauc } from './contenders/rauc.ts'
+import { startUps, superblock } from './contenders/superblock.ts'
+import { swupdate } from './contenders/swupdate.ts'
+import { describe, emptyResults } from './machine.ts'
+import { makeMaterials } from './materials.ts'
+import { makeStick, measure } from './measure.ts'
+import { plot } from './plot.ts'
+import { MB, type Measured, markdown, type Scenario } from './report.ts'
+import type { Size } from './trees.ts'
+
+const CONTENDERS = [superblock, ostree, rauc, swupdate, mender, casync, copying, hashing]
+
+const full: Way = { from: '0', to: '1' }
+const update: Way = { from: '1', to: '2' }
+const kernel: Way = { from: '2', to: '3' }
+const SCENARIOS: readonly Scenario[] = [
+  { name: 'full installation', way: full, quick: true },
+  { name: 'update', way: update, quick: true },
+  { name: 'update with a new kernel', way: kernel, quick: true },
+  { name: 'update, stick of 20 MB/s', way: update, rate: 20 * MB, quick: true },
+  { name: 'update, stick of 100 MB/s', way: update, rate: 100 * MB, quick: false },
+  { name: 'full installation, stick of 20 MB/s', way: full, rate: 20 * MB, quick: false },
+]
+
+const HELP = `npm run bench -- [options]
+
+  --quick          300 MB, 3 rounds, the essential scenarios
+  --size 300|1000  one size instead of both
+  --runs N         rounds (7)
+  --only A,B       these contenders: ${CONTENDERS.map(({ name }) => name).join(', ')}
+  --scenario TEXT  only scenarios with this in their name
+  --json FILE      all runs, and the machine
+  --markdown FILE  the tables (standard output in any case)
+  --svg FILE       a picture
+`
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      ...{ quick: { type: 'boolean', default: false }, size: { type: 'string' }, runs: { type: 'string' } },
+      ...{ only: { type: 'string' }, scenario: { type: 'string' }, json: { type: 'string' } },
+      ...{ markdown: { type: 'string' }, svg: { type: 'string' }, help: { type: 'boolean', default: false } },
+    },
+  })
+  if (values.help) return void process.stdout.write(HELP)
+  if (process.getuid?.() !== 0) throw new Error('cannot measure: loop devices and control groups need root; use sudo')
+  const sizes = values.size ? [Number(values.size) as Size] : values.quick ? [300 as const] : ([300, 1000] as const)
+  const rounds = Number(values.runs ?? (values.quick ? 3 : 7))
+  const scenarios = SCENARIOS.filter(
+    ({ name, quick }) => (quick || !values.quick) && name.includes(values.scenario ?? ''),
+  )
+  const contenders = await installed(values.only?.split(','))
+  await openCache()
+
+  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
+  const results = await emptyResults(command, contenders)
+  for (const size of sizes) {
+    const materials = await makeMaterials(size)
+    results.sizes.push(await describe(materials, scenarios))
+    // Everything is made before anything is measured.
+    for (const contender of contenders)
+      for (const { way } of scenarios) {
+        const { bytes, seconds } = await makeStick(contender, materials, way)
+        results.packages.push({ size, contender: contender.name, way, bytes, seconds })
+      }
+    for (let round = 1; round <= rounds; round++)
+      // In turn from one end and the other: whatever changes over time changes for all.
+      for (const scenario of scenarios)
+        for (const contender of round % 2 ? contenders : contenders.toReversed()) {
+          const pack = await makeStick(contender, materials, scenario.way)
+          const isOurs = contender === superblock
+          const figures = await measure(contender, materials, scenario.way, pack, scenario.rate, async folder => {
+            if (isOurs) results.startUps.push(await startUps(folder))
+          })
+          const measured: Measured = { size, scenario: scenario.name, contender: contender.name, round, ...figures }
+          results.runs.push(measured)
+          process.stderr.write(
+            `${size} MB, round ${round}, ${scenario.name}: ${contender.name} ${figures.seconds.toFixed(2)} s\n`,
+          )
+          if (values.json) await writeFile(values.json, JSON.stringify(results, undefined, 1))
+        }
+  }
+  const text = markdown(results)
+  process.stdout.write(text)
+  if (values.markdown) await writeFile(values.markdown, text)
+  if (values.svg) await writeFile(values.svg, plot(results))
+}
+
+/** Those whose programs are here; the others are named. */
+async function installed(only: readonly string[] | undefined): Promise<Contender[]> {
+  const unknown = only?.find(name => !CONTENDERS.some(contender => contender.name === name))
+  if (unknown !== undefined) throw new Error(`cannot find the contender ${unknown}; see --help`)
+  const found: Contender[] = []
+  for (const contender of CONTENDERS) {
+    if (only && !only.includes(contender.name)) continue
+    const missing: string[] = []
+    for (const program of contender.programs)
+      if ((await run(['sh', '-c', 'command -v "$1"', 'sh', program], { accept: [1, 127] })).status !== 0)
+        missing.push(program)
+    if (missing.length === 0) found.push(contender)
+    else process.stderr.write(`left out: ${contender.name}, since this is not installed: ${missing.join(', ')}\n`)
+  }
+  return found
+}
+
+try {
+  await main()
+} catch (error) {
+  const { message, cause } = error as Error
+  process.stderr.write(`${message}\n${cause instanceof Error ? `${cause.message}\n` : ''}`)
+  process.exitCode = 1
+}
