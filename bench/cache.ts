@@ -4,12 +4,14 @@ import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isThere } from '../src/base/files.ts'
 import { PROJECT } from '../test/kit/project.ts'
+import { detachBelow } from './disk.ts'
 
 const CACHE = join(PROJECT, '.cache/bench')
 const UNFINISHED = join(CACHE, 'unfinished')
 
 /** Remove what an interrupted run left. The caller holds the lock: nobody else is at work here. */
 export async function openCache(): Promise<void> {
+  await detachBelow(UNFINISHED)
   await rm(UNFINISHED, { recursive: true, force: true })
   await mkdir(UNFINISHED, { recursive: true })
 }

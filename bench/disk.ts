@@ -37,10 +37,21 @@ export async function attach(image: string, { readOnly = false } = {}): Promise<
       mounted.unshift(folder)
     },
     async remove() {
-      for (const folder of mounted) await run(['umount', '--recursive', folder])
+      for (const folder of mounted) {
+        // Who made a mount namespace meanwhile keeps the file system for a while.
+        await run(['sync', '--file-system', folder])
+        await run(['umount', '--recursive', folder])
+      }
       await run(['losetup', '--detach', device])
     },
   }
+}
+
+/** Let go of the loop devices of image files in a folder. */
+export async function detachBelow(folder: string): Promise<void> {
+  const { stdout } = await run(['losetup', '--list', '--noheadings', '--output', 'NAME,BACK-FILE'])
+  for (const [, device = '', image] of stdout.matchAll(/^(\S+) +(.*)$/gm))
+    if (image?.startsWith(`${folder}/`)) await run(['losetup', '--detach', device])
 }
 
 /** Make an image with an ext4 file system of `megabytes`, from the contents of a folder where there is one. */

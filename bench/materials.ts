@@ -3,7 +3,7 @@ import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../src/base/run.ts'
 import { builder } from '../test/kit/sample.ts'
-import { cached, scratch, sources } from './cache.ts'
+import { cached, scratch } from './cache.ts'
 import { attach, makeExt4, megabytesOf } from './disk.ts'
 import { changedFiles, makeTrees, type Size, type Version } from './trees.ts'
 
@@ -21,7 +21,7 @@ export interface Materials {
   images: Record<Exclude<Version, '0'>, string>
   /** disk images of devices that run a release through OSTree, with superblock set up on them */
   devices: Record<Exclude<Version, '3'>, string>
-  /** folder with FINGERPRINT.asc and FINGERPRINT.key, and with cert.pem, private.pem and public.pem for the others */
+  /** folder with FINGERPRINT.asc and FINGERPRINT.key, and with cert.pem, private.pem (traditional.pem is the same), and public.pem for the others */
   keys: string
   /** files in `to` that `from` has not, and their bytes */
   changes(from: Version, to: Version): Promise<{ files: string[]; bytes: number }>
@@ -31,9 +31,8 @@ const VERSIONS = ['0', '1', '2', '3'] as const
 
 export async function makeMaterials(size: Size): Promise<Materials> {
   const trees = await makeTrees(size)
-  const how = await sources('bench/materials.ts', 'bench/disk.ts')
-  const keys = await cached('keys', [how], makeKeys)
-  const repo = await cached(`repo-${size}`, [how, ...Object.values(trees)], async path => {
+  const keys = await cached('keys', [makeKeys.toString()], makeKeys)
+  const repo = await cached(`repo-${size}`, Object.values(trees), async path => {
     for (const version of VERSIONS)
       await builder([
         ...['commit', trees[version], '--ref', REF, '--version', version, '--ostree-repo', path],
@@ -46,11 +45,11 @@ export async function makeMaterials(size: Size): Promise<Materials> {
 
   const megabytes = Math.ceil(((await megabytesOf(trees[3])) * 1.25 + 64) / 64) * 64
   const image = (version: Version) =>
-    cached(`image-${size}-${version}`, [how, trees[version], `${megabytes}`], path =>
+    cached(`image-${size}-${version}`, [makeExt4.toString(), trees[version], `${megabytes}`], path =>
       makeExt4(path, megabytes, trees[version]),
     )
   const device = (version: Version) =>
-    cached(`device-${size}-${version}`, [how, repo, keys, `${megabytes}`], path =>
+    cached(`device-${size}-${version}`, [makeDevice.toString(), repo, keys, `${megabytes}`], path =>
       makeDevice(path, 4 * megabytes, repo, commits[version], keys),
     )
   return {
@@ -62,8 +61,10 @@ export async function makeMaterials(size: Size): Promise<Materials> {
     images: { 1: await image('1'), 2: await image('2'), 3: await image('3') },
     devices: { 0: await device('0'), 1: await device('1'), 2: await device('2') },
     async changes(from, to) {
-      const list = await cached(`changes-${size}-${from}-${to}`, [how, trees[from], trees[to]], async path =>
-        writeFile(path, JSON.stringify(await changedFiles(trees[from], trees[to]))),
+      const list = await cached(
+        `changes-${size}-${from}-${to}`,
+        [changedFiles.toString(), trees[from], trees[to]],
+        async path => writeFile(path, JSON.stringify(await changedFiles(trees[from], trees[to]))),
       )
       const files = JSON.parse(await readFile(list, 'utf8')) as string[]
       let bytes = 0
@@ -87,7 +88,9 @@ async function makeKeys(folder: string): Promise<void> {
       at('cert.pem'),
     ],
   ])
-  await run(['openssl', 'rsa', '-in', at('private.pem'), '-pubout', '-out', at('public.pem')])
+  const key = ['openssl', 'rsa', '-in', at('private.pem')]
+  await run([...key, '-pubout', '-out', at('public.pem')])
+  await run([...key, '-traditional', '-out', at('traditional.pem')])
 }
 
 /** The disk of a device: its own ext4 with an OSTree sysroot on it, and one deployment. */

@@ -41,12 +41,8 @@ export interface Pack {
 export async function makeStick(contender: Contender, materials: Materials, way: Way): Promise<Pack> {
   const { name, perBase } = contender
   const label = `${name.replaceAll(' ', '-')}-${materials.size}-${perBase ? `${way.from}-` : ''}${way.to}`
-  const { repo, images, trees } = materials
-  const ingredients = [
-    await sources('bench/contenders', 'bench/measure.ts', ...contender.sources),
-    repo,
-    images[way.to],
-  ]
+  const { repo, images, trees, keys } = materials
+  const ingredients = [contender.pack.toString(), await sources(...contender.sources), keys, repo, images[way.to]]
   const folder = await cached(`stick-${label}`, [...ingredients, trees[way.from]], async path => {
     const content = join(await scratch('content'), 'stick')
     await mkdir(content)
@@ -89,7 +85,7 @@ export async function measure(
   const log = await open(at('log'), 'w')
   const disk = await attach(at('disk.img'))
   const stick = await attach(pack.stick, { readOnly: true })
-  const group = await makeGroup(`superblock-bench-${process.pid}`)
+  const group = await makeGroup('superblock-bench')
   try {
     await stick.mount(at('stick'))
     if (rate !== undefined) await group.throttle(stick.device, rate)

@@ -26,7 +26,7 @@ export const mender: Contender = {
   async pack(materials, { to }, folder) {
     await run([
       ...['mender-artifact', '--compression', 'gzip', 'write', 'module-image', '-T', 'raw-slot', '-t', 'bench'],
-      ...['-n', `release-${to}`, '-f', imageOf(materials, to), '-k', join(materials.keys, 'private.pem')],
+      ...['-n', `release-${to}`, '-f', imageOf(materials, to), '-k', join(materials.keys, 'traditional.pem')],
       ...['-o', join(folder, 'acme.mender')],
     ])
   },
