@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, realpath, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join, sep } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import { errno, Failure } from '../base/failure.ts'
 import { archiveRepo } from '../ostree/commit.ts'
 import type { Work } from './work.ts'
@@ -21,7 +21,7 @@ const PUBLIC = /^\/(config|summary(\.sig)?|(objects|refs|deltas|delta-indexes)\/
 
 /**
  * Serve until interrupted.
- * @throws Failure `wrong-repo`, `cannot-listen`
+ * @throws Failure `wrong-repo`, `cannot-listen`; Error where the address cannot be written
  */
 export async function serve(options: ServeOptions, work: Work): Promise<{ url: string }> {
   await archiveRepo(options.ostreeRepo)
@@ -39,7 +39,9 @@ export async function serve(options: ServeOptions, work: Work): Promise<{ url: s
   const { address, port, family } = server.address() as AddressInfo
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
   if (options.addressFile !== undefined) {
-    await mkdir(join(options.addressFile, '..'), { recursive: true })
+    await mkdir(dirname(options.addressFile)).catch(error => {
+      if (errno(error) !== 'EEXIST') throw error
+    })
     await writeFile(options.addressFile, `${url}\n`)
   }
   work.note(`Serving ${options.ostreeRepo} at ${url} until you press Ctrl-C.
