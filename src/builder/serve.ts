@@ -21,7 +21,7 @@ const PUBLIC = /^\/(config|summary(\.sig)?|(objects|refs|deltas|delta-indexes)\/
 
 /**
  * Serve until interrupted.
- * @throws Failure `wrong-repo`, `cannot-listen`; Error where the address cannot be written
+ * @throws Failure `wrong-repo`, `cannot-listen`, `no-folder`
  */
 export async function serve(options: ServeOptions, work: Work): Promise<{ url: string }> {
   await archiveRepo(options.ostreeRepo)
@@ -38,21 +38,37 @@ export async function serve(options: ServeOptions, work: Work): Promise<{ url: s
   })
   const { address, port, family } = server.address() as AddressInfo
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
-  if (options.addressFile !== undefined) {
-    await mkdir(dirname(options.addressFile)).catch(error => {
+  try {
+    if (options.addressFile !== undefined) await writeAddress(options.addressFile, url)
+    work.note(`Serving ${options.ostreeRepo} at ${url} until you press Ctrl-C.
+This server is for trying things, not for production: it has no TLS, no authentication and no limits.`)
+    await new Promise<void>(resolve => {
+      if (work.signal.aborted) resolve()
+      work.signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+  } finally {
+    server.closeAllConnections()
+    await new Promise(resolve => server.close(resolve))
+  }
+  return { url }
+}
+
+async function writeAddress(file: string, url: string): Promise<void> {
+  try {
+    await mkdir(dirname(file)).catch(error => {
       if (errno(error) !== 'EEXIST') throw error
     })
-    await writeFile(options.addressFile, `${url}\n`)
+    await writeFile(file, `${url}\n`)
+  } catch (error) {
+    const why = errno(error) ?? String(error)
+    throw new Failure(
+      'no-folder',
+      `cannot write the address to ${file}: ${why}; name a file in a folder that is there`,
+      {
+        cause: error,
+      },
+    )
   }
-  work.note(`Serving ${options.ostreeRepo} at ${url} until you press Ctrl-C.
-This server is for trying things, not for production: it has no TLS, no authentication and no limits.`)
-  await new Promise<void>(resolve => {
-    if (work.signal.aborted) resolve()
-    work.signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-  server.closeAllConnections()
-  await new Promise(resolve => server.close(resolve))
-  return { url }
 }
 
 async function answer(root: string, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -35,6 +35,11 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
+test('it ends when its address cannot be written', async () => {
+  const options = { ostreeRepo: repo, host: '127.0.0.1', port: 0, addressFile: join(folder, 'a/b/address') }
+  await expect(serve(options, work)).rejects.toMatchObject({ code: 'no-folder' })
+})
+
 test('ostree pulls a release from it', async () => {
   const device = join(folder, 'device')
   await run(['ostree', 'init', `--repo=${device}`, '--mode=bare-user-only'])
