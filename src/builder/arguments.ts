@@ -12,6 +12,13 @@ export function whole(value: string): number {
   return number
 }
 
+/** Where a server listens. */
+export function port(value: string): number {
+  const number = whole(value)
+  if (number > 65535) throw new InvalidArgumentError('It is not a port from 0 to 65535.')
+  return number
+}
+
 /** Latest second that OSTree, GPG and tar all can say without trouble: the end of the year 9999. */
 const LAST = 253402300799
 

@@ -1,7 +1,7 @@
 /** The commands that turn sysroots into trees and images, as the command line has them. */
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
-import { epochOfBuild, seconds, several, size, whole } from './arguments.ts'
+import { epochOfBuild, port, seconds, several, size, whole } from './arguments.ts'
 import { type InitramfsOptions, initramfs, initramfsText } from './dracut.ts'
 import { type ImageOptions, image, imageText } from './image.ts'
 import { type ReleaseOptions, release, releaseText } from './release.ts'
@@ -139,7 +139,7 @@ Example:
     .description('Serve a repository over HTTP, for trying things.')
     .option('--ostree-repo <folder>', 'archive repository', 'ostree-repo')
     .option('--host <address>', 'where it listens; others reach it only when this is changed', LOCAL)
-    .option('--port <number>', 'where it listens; 0: any that is free', whole, 8080)
+    .option('--port <number>', 'where it listens; 0: any that is free', port, 8080)
     .option('--address-file <file>', 'write its address there, for scripts')
     .addHelpText(
       'after',

@@ -14,6 +14,8 @@ import type { Work } from './work.ts'
 export const OTA_JSON = 'superblock.ota-json'
 /** One argument of a command may have 128 KiB; a manifest 256 KiB. */
 const OTA_JSON_LIMIT = 64 * 1024
+/** With all its white space; what is larger is not even read. */
+const OTA_JSON_FILE_LIMIT = 1024 * 1024
 const OTA_JSON_DEPTH = 30
 
 export interface CommitOptions {
@@ -139,8 +141,13 @@ export async function readOtaJson(path: string): Promise<string> {
   const bad = (why: string, cause?: unknown) => new Failure('bad-ota-json', `cannot use ${path}: ${why}`, { cause })
   let value: Json
   try {
+    const status = await stat(path)
+    if (!status.isFile()) throw bad('it is no file')
+    if (status.size > OTA_JSON_FILE_LIMIT) throw bad(`it has more than ${OTA_JSON_LIMIT} bytes`)
     value = parseJson(await readFile(path), OTA_JSON_DEPTH)
   } catch (error) {
+    if (error instanceof Failure && error.code === 'bad-ota-json') throw error
+    if (errno(error) === 'ENOENT') throw bad('there is no such file', error)
     throw bad(errno(error) ?? (error instanceof Error ? error.message : String(error)), error)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad('it does not hold a JSON object')

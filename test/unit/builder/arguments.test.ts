@@ -1,7 +1,7 @@
 /** Values on the command line. */
 import { InvalidArgumentError } from 'commander'
 import { expect, test } from 'vitest'
-import { seconds, several, whole } from '../../../src/builder/arguments.ts'
+import { port, seconds, several, whole } from '../../../src/builder/arguments.ts'
 
 test.each([
   ['1700000000', 1700000000],
@@ -20,6 +20,11 @@ test.each(['', 'yesterday', '-1', '1.5', '2026-01-31T23:59:59', '2026-13-01', '9
     expect(() => seconds(text)).toThrow(InvalidArgumentError)
   },
 )
+
+test('ports', () => {
+  expect(port('65535')).toBe(65535)
+  expect(() => port('65536')).toThrow(InvalidArgumentError)
+})
 
 test('whole numbers', () => {
   expect(whole('12')).toBe(12)

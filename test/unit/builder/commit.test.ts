@@ -105,10 +105,19 @@ test.each([
   ['no object', '[1]'],
   ['a key twice', '{"a":1,"a":2}'],
   ['too much', JSON.stringify({ a: 'x'.repeat(70_000) })],
+  ['a file too large to be read', `{}${' '.repeat(2 ** 20)}`],
   ['too deep', `${'{"a":'.repeat(40)}1${'}'.repeat(40)}`],
 ])('an ota-json with %s is refused', async (_, text) => {
   await writeFile(path('bad.json'), text)
   await expect(release({ otaJson: path('bad.json') })).rejects.toMatchObject({ code: 'bad-ota-json' })
+})
+
+test('an ota-json that is no file is refused, an endless one too', async () => {
+  for (const [file, why] of [
+    ['/dev/zero', 'it is no file'],
+    ['/nowhere.json', 'there is no such file'],
+  ] as const)
+    await expect(release({ otaJson: file })).rejects.toThrow(`cannot use ${file}: ${why}`)
 })
 
 test.each([
