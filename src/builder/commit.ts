@@ -6,6 +6,7 @@ import { errno, Failure } from '../base/failure.ts'
 import { commitTree, copyCommit, findCommit, initRepo, resolveCommit, type Tree } from '../ostree/commit.ts'
 import { history, readCommit } from '../ostree/contents.ts'
 import { type Json, parseJson, sortKeys } from '../package/json.ts'
+import { explainDisk } from './disk.ts'
 import { checkRelease, timestampOf } from './draft.ts'
 import { checkTree } from './tree/check.ts'
 import type { Work } from './work.ts'
@@ -55,7 +56,9 @@ export async function commit(options: CommitOptions, work: Work): Promise<Commit
   if (options.otaJson !== undefined) metadata[OTA_JSON] = await readOtaJson(options.otaJson)
   const source = await findTree(options)
   if ('dir' in source && !options.allowUnbootable) await checkTree(source.dir, tmpdir(), work)
-  await initRepo(repo, work.signal)
+  await initRepo(repo, work.signal).catch(error => {
+    throw explainDisk(error, repo)
+  })
   const parent = await findCommit(repo, ref)
   if (parent !== undefined) await refuseTaken(repo, ref, parent, version)
   const made = await work.progress('committing', async () => {
@@ -74,7 +77,7 @@ export async function commit(options: CommitOptions, work: Work): Promise<Commit
       },
       work.signal,
     ).catch(error => {
-      throw explained(error, options.input)
+      throw explained(error, options.input, repo)
     })
   })
   const now = await readCommit(repo, made)
@@ -157,7 +160,7 @@ export async function readOtaJson(path: string): Promise<string> {
 }
 
 /** ostree's reasons, with what to do about them. */
-function explained(error: unknown, input: string): unknown {
+function explained(error: unknown, input: string, repo: string): unknown {
   if (!(error instanceof Failure)) return error
   const why = error.message.replace(/^.*exit status \d+: /s, '')
   const advice = [
@@ -165,6 +168,8 @@ function explained(error: unknown, input: string): unknown {
     [/Invalid uplink|Processing deferred hardlink/, 'an entry of the archive points outside of it'],
     [/[Tt]runcated|end of file/, 'the archive is cut short'],
   ] as const
+  const disk = explainDisk(error, repo)
+  if (disk !== error) return disk
   const next = advice.find(([said]) => said.test(why))?.[1]
   return next ? new Failure('bad-tree', `cannot commit ${input}: ${why}; ${next}`, { cause: error }) : error
 }

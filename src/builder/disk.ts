@@ -1,6 +1,8 @@
 /** The build host's side: which programs it must have, and what its full or read-only disk means for the person in front of it. */
+import { statfs } from 'node:fs/promises'
 import { errno, Failure } from '../base/failure.ts'
 import { run } from '../base/run.ts'
+import { bytes } from '../base/text.ts'
 
 /** A system error or a command's complaint while something was written at `path`, in words; others as they are. */
 export function explainDisk(error: unknown, path: string): unknown {
@@ -12,6 +14,18 @@ export function explainDisk(error: unknown, path: string): unknown {
   if (code === 'EROFS' || /Read-only file system/.test(text))
     return because('no-folder', 'that file system is read-only; write elsewhere')
   return error
+}
+
+/**
+ * Whether so many bytes find room in `folder`; a sparse image could be begun with less, and would end in an I/O error.
+ * @throws Failure `no-space`
+ */
+export async function needRoom(folder: string, need: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder)
+  const left = bavail * bsize
+  if (left >= need) return
+  const why = `the disk is full: ${bytes(need)} are needed, and ${bytes(left)} are left`
+  throw new Failure('no-space', `cannot write in ${folder}: ${why}; make room there, or write elsewhere`)
 }
 
 /** Program → Debian's package of it. */

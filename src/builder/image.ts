@@ -5,7 +5,7 @@ import { Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
-import { explainDisk, needPrograms } from './disk.ts'
+import { explainDisk, needPrograms, needRoom } from './disk.ts'
 import { checkRelease } from './draft.ts'
 import { checkGrub, writeGrub, writeUboot } from './image/boot.ts'
 import { ESP_LABEL, type Layout, layOut, makeDisk, VAR_LABEL } from './image/disk.ts'
@@ -61,6 +61,7 @@ export async function image(options: ImageOptions, work: Work): Promise<ImageRes
           `cannot make a GRUB image of ${options.ref}: it has no /usr/sbin/grub-mkconfig; convert its sysroot with: superblock-builder sysroot`,
         )
       const layout = layOut(release, options.size, options.dataSize)
+      await needRoom(scratch, release.size + release.bootSize)
       const file = join(scratch, 'image')
       const kernelArguments = argumentsFor(release)
       await work.progress('making the image', async () => {

@@ -19,6 +19,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run, start } from '../../src/base/run.ts'
 import { commit } from '../../src/builder/commit.ts'
+import { needRoom } from '../../src/builder/disk.ts'
 import { image } from '../../src/builder/image.ts'
 import { release } from '../../src/builder/release.ts'
 import { type SysrootOptions, sysroot } from '../../src/builder/sysroot.ts'
@@ -372,6 +373,16 @@ describe.runIf(root)('the disk of the build host (needs root)', () => {
     const { said, left } = await onDisk('size=64k,nr_inodes=100', 'head -c 65535 /dev/zero >ballast;')
     expect(said).toMatch(/superblock-builder: cannot write .*: the disk is full/)
     expect(left).toBe('')
+  })
+
+  test('so is one that has no room for a commit or an image', async () => {
+    await expect(needRoom(folder, 2 ** 60)).rejects.toMatchObject({ code: 'no-space' })
+    const [tree, disk] = [await convert(), fresh('disk')]
+    await mkdir(disk)
+    const script = 'mount -t tmpfs -o size=256k tmpfs "$1" && cd "$1" && shift && "$@" 2>&1'
+    const argv = [...BUILDER, 'commit', tree, '--ref', 'acme/gw', '--version', '1.0']
+    const { stdout } = await run(['unshare', '-m', 'sh', '-c', script, 'sh', disk, ...argv], { accept: [1] })
+    expect(stdout).toMatch(/superblock-builder: cannot write ostree-repo: the disk is full/)
   })
 
   test('so is a read-only one', async () => {
