@@ -60,6 +60,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     detached: options.timeout !== undefined,
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   })
+  if (options.timeout !== undefined) options.signal?.addEventListener('abort', () => killGroup(child), { once: true })
   const stdout: Buffer[] = []
   const stderr: Buffer[] = []
   let kept = 0

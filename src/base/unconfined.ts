@@ -3,7 +3,7 @@
  * the service would confine its children too. It always ends in time, whatever becomes of the service.
  */
 import { isThere } from './files.ts'
-import { type RunResult, run } from './run.ts'
+import { type RunResult, run, settled } from './run.ts'
 
 export interface Unconfined {
   /** of the unit: one of the same name that a killed service left behind is ended first */
@@ -15,6 +15,8 @@ export interface Unconfined {
   env?: Record<string, string>
   input?: string | undefined
   onLine?: ((line: string) => void) | undefined
+  /** nobody waits for it any more: it is ended */
+  signal?: AbortSignal | undefined
 }
 
 export interface UnconfinedResult extends RunResult {
@@ -32,7 +34,7 @@ const ANY_STATUS = Array.from({ length: 255 }, (_, at) => at + 1)
 /**
  * Its exit status is a result, not an error.
  * @throws Failure `command-missing` where systemd-run, flock or timeout are missing, `command-failed`, `command-timeout` when it
- *   cannot even be ended
+ *   cannot even be ended; the signal's reason
  */
 export async function runUnconfined(argv: readonly string[], options: Unconfined): Promise<UnconfinedResult> {
   const managed = (await isThere(MANAGER)) && (await isThere(BUS))
@@ -47,10 +49,12 @@ async function asUnit(argv: readonly string[], options: Unconfined): Promise<Unc
     ...Object.entries(options.env ?? {}).map(([name, value]) => `--setenv=${name}=${value}`),
   ]
   const started = performance.now()
+  const stop = () => run(['systemctl', 'stop', unit], { accept: ANY_STATUS, timeout: 2 * GRACE * 1000 })
+  options.signal?.addEventListener('abort', () => void stop().catch(() => {}), { once: true })
   const attempt = () => run(['systemd-run', ...settings, '--', ...argv], how(options))
   let result = await attempt()
   if (result.status !== 0 && /already (loaded|exists)|was already/.test(result.stderr)) {
-    await run(['systemctl', 'stop', unit], { accept: ANY_STATUS, timeout: 2 * GRACE * 1000 })
+    await stop()
     result = await attempt()
   }
   const late = result.status !== 0 && performance.now() - started >= options.seconds * 1000
@@ -59,16 +63,18 @@ async function asUnit(argv: readonly string[], options: Unconfined): Promise<Unc
 
 /** timeout(1) ends it also when we are no longer there to do so. */
 async function asChild(argv: readonly string[], options: Unconfined): Promise<UnconfinedResult> {
-  const alone = options.lock === undefined ? [] : ['flock', '--exclusive', '--close', options.lock]
-  const ended = ['timeout', `--kill-after=${GRACE}`, String(options.seconds)]
-  const result = await run([...alone, ...ended, ...argv], { ...how(options), env: options.env ?? {} })
+  const { lock, seconds, env = {} } = options
+  if (lock !== undefined) await settled(lock)
+  const alone = lock === undefined ? [] : ['flock', '--exclusive', '--close', lock]
+  const ended = ['timeout', `--kill-after=${GRACE}`, String(seconds)]
+  const result = await run([...ended, ...alone, ...argv], { ...how(options), env })
   return { ...result, late: result.status === 124 || result.status === 137 }
 }
 
-const how = ({ seconds, input, onLine }: Unconfined) => ({
+const how = ({ seconds, input, onLine, signal }: Unconfined) => ({
   accept: ANY_STATUS,
-  // One of before may have to end first.
-  timeout: 2 * (seconds + 2 * GRACE) * 1000,
+  timeout: (seconds + 4 * GRACE) * 1000,
+  ...(signal === undefined ? {} : { signal }),
   ...(input === undefined ? {} : { input }),
   ...(onLine === undefined ? {} : { onLine }),
 })

@@ -47,9 +47,9 @@ export async function listPrograms(folders: readonly string[]): Promise<Program[
 
 /** @param name as people are shown it */
 export async function runProgram(name: string, path: string, required: boolean, terms: Terms): Promise<Check> {
-  const { timeout, environment: env, lock, onLine } = terms
+  const { timeout, environment: env, lock, onLine, signal } = terms
   return timed(name, required, async () => {
-    const result = await runUnconfined([path], { name: `run-${name}`, seconds: timeout, env, lock, onLine })
+    const result = await runUnconfined([path], { name: `run-${name}`, seconds: timeout, env, lock, onLine, signal })
     const said = result.stdout + result.stderr
     if (result.late) return { ok: false, output: `${said}\nno answer within ${timeout} s` }
     return { ok: result.status === 0, output: said.trim() || (result.status ? `exit status ${result.status}` : '') }
@@ -68,7 +68,7 @@ export async function timed(
   return { name, ok, required, seconds, output: lastLines(output) }
 }
 
-/** What `work` gives, or undefined when nobody waits for it any more: what runs then runs on to its own end. */
+/** What `work` gives, or undefined when nobody waits for it any more. */
 export async function unlessLeft<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
   if (!signal) return work()
   if (signal.aborted) return undefined

@@ -11,6 +11,7 @@ import type { Device } from '../kit/device.ts'
 import { atRest, cli, ended, install, offerOf, order, read, stateOf, write } from '../kit/operate.ts'
 import { makeProduct, PRODUCT, type Product } from '../kit/releases.ts'
 import { makeStick } from '../kit/stick.ts'
+import { HOOKS, onHook } from '../kit/trials.ts'
 
 let lab: string
 let product: Product
@@ -19,22 +20,13 @@ const devices: Device[] = []
 let device: Device
 let sticks = 0
 
-/** Does what a file of its name in /var/on says, and tells of itself. */
-const HOOK = `#!/bin/sh
-echo "$SUPERBLOCK_HOOK $SUPERBLOCK_DIRECTION $SUPERBLOCK_FROM_VERSION-$SUPERBLOCK_TO_VERSION" >>/var/hooked
-[ ! -e "/var/on/$SUPERBLOCK_HOOK" ] || . "/var/on/$SUPERBLOCK_HOOK"
-`
 const WANTED = '#!/bin/sh\necho the lamp is dark\nexit 1\n'
 
 beforeAll(async () => {
   lab = await mkdtemp('/tmp/sb-trial-')
   product = await makeProduct(lab)
-  const hooks = ['pre-deploy', 'post-boot', 'pre-rollback'].map(kind => [
-    `usr/lib/superblock/hooks/${kind}.d/10-data`,
-    HOOK,
-  ])
   await product.release('2.0', {
-    files: { ...Object.fromEntries(hooks), 'usr/lib/superblock/health.d/wanted.d/90-lamp': WANTED },
+    files: { ...HOOKS, 'usr/lib/superblock/health.d/wanted.d/90-lamp': WANTED },
   })
   two = await product.package('2.0', { epoch: 3 })
 })
@@ -50,7 +42,7 @@ async function make(name: string, options?: Parameters<Product['device']>[1]) {
   await atRest(device)
 }
 
-const tell = (hook: string, what: string) => write(device, `/var/on/${hook}`, `${what}\n`)
+const tell = (hook: string, what: string) => onHook(device, hook, what)
 const hooked = async () => (await read(device, '/var/hooked').catch(() => '')).trim().split('\n').filter(Boolean)
 const grubenv = () => readFile(join(device.sysroot, 'boot/grub/grubenv'), 'utf8')
 const isArmed = async () => [(await grubenv()).includes('trial_id'), await isThere(join(stateOf(device), 'trial.json'))]

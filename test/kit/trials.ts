@@ -1,0 +1,71 @@
+/** Releases with hooks that do as they are told from outside, and the disk of a device in states that a power cut can leave. */
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { run } from '../../src/base/run.ts'
+import type { State } from '../../src/update/state.ts'
+import type { Device } from './device.ts'
+import { stateOf, varOf, write } from './operate.ts'
+import { PRODUCT } from './releases.ts'
+
+/** Tells of itself in /var/hooked, and does what a file of its name in /var/on says. */
+const HOOK = `#!/bin/sh
+echo "$SUPERBLOCK_HOOK $SUPERBLOCK_DIRECTION $SUPERBLOCK_FROM_VERSION-$SUPERBLOCK_TO_VERSION" >>/var/hooked
+[ ! -e "/var/on/$SUPERBLOCK_HOOK" ] || . "/var/on/$SUPERBLOCK_HOOK"
+`
+
+/** Files of a release that has one hook of each kind. */
+export const HOOKS: Record<string, string> = Object.fromEntries(
+  ['pre-deploy', 'post-boot', 'pre-rollback'].map(kind => [`usr/lib/superblock/hooks/${kind}.d/10-data`, HOOK]),
+)
+
+export const onHook = (device: Device, hook: string, what: string) => write(device, `/var/on/${hook}`, `${what}\n`)
+/** From now on hooks do nothing again. */
+export const forgetHooks = (device: Device) => rm(join(varOf(device), 'on'), { recursive: true, force: true })
+
+/** Change what is journalled, as if it had been cut there. */
+export async function rejournal(
+  device: Device,
+  change: (record: { state: State; [key: string]: unknown }) => unknown,
+): Promise<void> {
+  const path = join(stateOf(device), 'state.json')
+  const record = JSON.parse(await readFile(path, 'utf8'))
+  change(record)
+  await writeFile(path, JSON.stringify(record))
+}
+
+const grubenv = (device: Device) => join(device.sysroot, 'boot/grub/grubenv')
+const account = (device: Device) => join(stateOf(device), 'trial.json')
+
+export async function writeCount(device: Device, id: string, tries: number): Promise<void> {
+  const text = `# GRUB Environment Block\ntrial_id=${id}\ntrial_tries=${tries}\n`
+  await writeFile(grubenv(device), text.padEnd(1024, '#'))
+}
+export const dropCount = (device: Device) => writeFile(grubenv(device), '# GRUB Environment Block\n'.padEnd(1024, '#'))
+
+export const writeAccount = (device: Device, deployment: string): Promise<void> =>
+  writeFile(
+    account(device),
+    JSON.stringify({
+      ...{ format: 1, target: { deployment, release: '' }, tries: 3, patience: 10, deadline: 900, granted: 3 },
+      ...{ reboot: ['false'], watchdog: false, crashes: [] },
+      ends: { watchdog: 0, crash: 0, deadline: 0, unknown: 0 },
+    }),
+  )
+export const dropAccount = (device: Device) => rm(account(device))
+
+/** Change the boot order as the service does. */
+export async function flip(device: Device, commit: string): Promise<void> {
+  const argv = ['/run/superblock-kit/bin/node', '/run/superblock-kit/app/dist/flip.js', '/', PRODUCT.os, commit, '0']
+  const { stdout } = await device.exec(argv)
+  if (!stdout.includes('"ok":true')) throw new Error(stdout)
+}
+
+/** Keep a switched off device's disk, to be set back to it. */
+export async function keepDisk(device: Device, to: string): Promise<() => Promise<void>> {
+  await run(['cp', '-a', device.sysroot, to])
+  return async () => {
+    await device.powerCut()
+    await rm(device.sysroot, { recursive: true, force: true })
+    await run(['cp', '-a', to, device.sysroot])
+  }
+}
