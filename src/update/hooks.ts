@@ -31,6 +31,9 @@ export const hookTerms = (
   },
 })
 
+/** Where the hooks of a release lie that is not deployed yet. */
+export const hooksFolder = ({ state }: Config) => join(state, 'hooks')
+
 /** Checks and hooks run one at a time. */
 export const programLock = ({ folder }: Engine) => join(folder, 'program.lock')
 

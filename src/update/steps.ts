@@ -1,7 +1,7 @@
 /** The steps of an installation: each can be repeated after any interruption, each has its undo. */
-import { join } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { removeTree } from '../base/files.ts'
+import { settled } from '../base/run.ts'
 import { runHooks } from '../boot/hooks.ts'
 import type { Config } from '../config.ts'
 import { deploy, prune, undeploy } from '../ostree/deploy.ts'
@@ -11,7 +11,7 @@ import { takeFromCommit } from '../ostree/show.ts'
 import { type Deployment, deployments } from '../ostree/status.ts'
 import type { Source } from '../package/read.ts'
 import { type Admitted, admit, type Judges } from './admit.ts'
-import { hookTerms, refusedBy } from './hooks.ts'
+import { hooksFolder, hookTerms, programLock, refusedBy } from './hooks.ts'
 import type { Meter } from './meter.ts'
 import { makeReserve } from './reserve.ts'
 import type { Counters, StepName } from './snapshot.ts'
@@ -127,7 +127,9 @@ async function armRelease(job: InstallJob, shop: Workshop): Promise<void> {
 
 /** Run the hooks that the new release has for this moment; they lie in its commit, and nowhere else yet. */
 async function prepare({ from, to }: InstallJob, { engine, config, meter }: Workshop): Promise<void> {
-  const folder = join(config.state, 'hooks')
+  const folder = hooksFolder(config)
+  // One that a killed service left behind still runs in it.
+  await settled(programLock(engine))
   try {
     if (!(await takeFromCommit(engine, to.commit, config.hooks.folder, folder))) return
     const { failed } = await runHooks(

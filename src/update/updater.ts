@@ -1,7 +1,7 @@
 /** Media, offers, device and job put together: what superblockd runs and what the control socket speaks to. */
 import { join } from 'node:path'
 import { asFailure, Failure } from '../base/failure.ts'
-import { privateFolder, removeUnfinished } from '../base/files.ts'
+import { privateFolder, removeTree, removeUnfinished } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import { run, settled } from '../base/run.ts'
 import { account, readLedger } from '../boot/ledger.ts'
@@ -16,6 +16,7 @@ import { describeJob } from './describe.ts'
 import { describeDeployments, later, machineOf, readDevice, trustFacts } from './device.ts'
 import { examineDevice } from './doctor.ts'
 import { type Chain, openHistory, remembered } from './history.ts'
+import { hooksFolder } from './hooks.ts'
 import { openJobRoom } from './job.ts'
 import { type BootHealth, openJournal } from './journal.ts'
 import { examineFile, openOffers, withSource } from './offers.ts'
@@ -93,6 +94,7 @@ export async function openUpdater(
   const importing = now.at === 'installing' && now.step === 'import'
   if (!isOver(now) && !importing) await cleanup(engine)
   await dropStagingExcept(config.state, now.at === 'installing' || now.at === 'undoing' ? stagedBy(now.job) : undefined)
+  if (!(now.at === 'installing' && now.step === 'arm')) await removeTree(hooksFolder(config))
   await makeReserve(config.state, config.install.reserve)
 
   const refreshDevice = async () => {
