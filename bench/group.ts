@@ -12,8 +12,8 @@ export interface Group {
   start(argv: readonly string[], log: number): ReturnType<typeof start>
   /** seconds of processor time so far, of processes that have ended too */
   cpu(): Promise<number>
-  /** look at the memory until it is stopped; @returns the peak of all processes together, in bytes */
-  watchMemory(): () => Promise<{ pss: number; rss: number }>
+  /** @returns the peak of the memory of all processes together during `work`, in bytes */
+  watchMemory(work: () => Promise<void>): Promise<{ pss: number; rss: number }>
   /** from now on its processes read at most so many bytes a second from the device */
   throttle(device: string, bytes: number): Promise<void>
   /** kill what is left in it */
@@ -44,25 +44,21 @@ export async function makeGroup(name: string): Promise<Group> {
       const text = await readFile(join(main, 'cpu.stat'), 'utf8')
       return Number(/^usage_usec (\d+)/m.exec(text)?.[1]) / 1e6
     },
-    watchMemory() {
+    async watchMemory(work) {
       const peak = { pss: 0, rss: 0 }
-      let looking = true
-      const look = async () => {
-        const all = await Promise.all((await processes()).map(memoryOf))
-        peak.pss = Math.max(peak.pss, sum(all.map(one => one.pss)))
-        peak.rss = Math.max(peak.rss, sum(all.map(one => one.rss)))
-      }
-      const work = (async () => {
-        while (looking) {
-          await look()
-          await sleep(LOOK)
+      let working = true
+      const watching = (async () => {
+        for (; working; await sleep(LOOK)) {
+          const all = await Promise.all((await processes()).map(memoryOf))
+          peak.pss = Math.max(peak.pss, sum(all.map(one => one.pss)))
+          peak.rss = Math.max(peak.rss, sum(all.map(one => one.rss)))
         }
       })()
-      return async () => {
-        looking = false
-        await work
-        return peak
-      }
+      await work().finally(() => {
+        working = false
+        return watching
+      })
+      return peak
     },
     async throttle(device, bytes) {
       const number = (await readFile(`/sys/block/${basename(device)}/dev`, 'utf8')).trim()

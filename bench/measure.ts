@@ -95,13 +95,14 @@ export async function measure(
       await run(['sync'])
       await writeFile('/proc/sys/vm/drop_caches', '3')
       const before = { disk: await disk.transferred(), stick: await stick.transferred(), cpu: await group.cpu() }
-      const stopWatching = group.watchMemory()
-      const from = performance.now()
-      await installation.run()
-      await installation.flush()
-      const seconds = (performance.now() - from) / 1000
-      const cpu = (await group.cpu()) - before.cpu
-      const { pss, rss } = await stopWatching()
+      let [seconds, cpu] = [0, 0]
+      const { pss, rss } = await group.watchMemory(async () => {
+        const from = performance.now()
+        await installation.run()
+        await installation.flush()
+        seconds = (performance.now() - from) / 1000
+        cpu = (await group.cpu()) - before.cpu
+      })
       const written = (await disk.transferred()).written - before.disk.written
       const read = (await stick.transferred()).read - before.stick.read
       await installation.check()

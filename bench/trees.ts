@@ -6,7 +6,7 @@ import { run } from '../src/base/run.ts'
 import { PROJECT } from '../test/kit/project.ts'
 import { builder } from '../test/kit/sample.ts'
 import { makeTree } from '../test/kit/sysroot.ts'
-import { cached, sources } from './cache.ts'
+import { cached } from './cache.ts'
 
 export type Version = '0' | '1' | '2' | '3'
 export type Size = 300 | 1000
@@ -23,7 +23,7 @@ const WITHOUT = [
 
 /** @returns the folder of each release, in OSTree's layout; release 0 is what devices leave the factory with: next to nothing */
 export async function makeTrees(size: Size): Promise<Record<Version, string>> {
-  const how = await sources('bench/trees.ts', 'src/builder/tree')
+  const how = [makeTrees, rebuild, replace, makeTree].join('\n')
   const base = await makeBase(size)
   const initramfs = await cached(`initramfs-${size}`, [base], async path => {
     await builder(['initramfs', '--sysroot-image-path', base, '--out', path])

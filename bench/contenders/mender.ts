@@ -33,18 +33,20 @@ export const mender: Contender = {
   disk: () => undefined,
   async begin(place) {
     const { materials, group, disk, stick, folder } = place
-    for (const name of ['data', 'modules']) await mkdir(join(folder, name))
+    for (const name of ['data', 'etc', 'modules']) await mkdir(join(folder, name))
     const at = (name: string) => join(folder, name)
     await writeFile(at('data/device_type'), 'device_type=bench\n')
-    await writeFile(at('mender.conf'), JSON.stringify({ ArtifactVerifyKey: join(materials.keys, 'public.pem') }))
+    await writeFile(at('etc/artifact_info'), 'artifact_name=release-0\n')
+    await writeFile(at('etc/mender.conf'), JSON.stringify({ ArtifactVerifyKey: join(materials.keys, 'public.pem') }))
     await writeFile(at('modules/raw-slot'), MODULE.replace('@SLOT@', disk.device))
     await chmod(at('modules/raw-slot'), 0o755)
     // Where its modules are cannot be configured.
-    const script = 'mount --bind "$1" /usr/share/mender/modules/v3; shift; exec "$@"'
-    const install = ['mender', '--config', at('mender.conf'), '--data', at('data'), '--no-syslog', 'install']
+    const script =
+      'mount --bind "$1/modules" /usr/share/mender/modules/v3; mount --bind "$1/etc" /etc/mender; shift; exec "$@"'
+    const install = ['mender', '--data', at('data'), '--no-syslog', 'install']
     return slotInstallation(place, () =>
       group.run([
-        ...['unshare', '--mount', 'sh', '-euc', script, 'sh', at('modules'), ...install, join(stick, 'acme.mender')],
+        ...['unshare', '--mount', 'sh', '-euc', script, 'sh', folder, ...install, join(stick, 'acme.mender')],
       ]),
     )
   },

@@ -46,14 +46,12 @@ export const rauc: Contender = {
       ].join('\n'),
     )
     // The service needs a bus of its own; what is to be installed comes by standard input.
-    const script = `rauc --conf="$1" --override-boot-slot=A service >&2 &
+    const script = `export DBUS_STARTER_BUS_TYPE=session
+      rauc --conf="$1" --override-boot-slot=A service >&2 &
       until rauc --conf="$1" status >&2; do sleep 0.1; done
       echo ready
       while read -r bundle; do rauc --conf="$1" install "$bundle" >&2; echo "ended $?"; done`
-    const service = group.start(
-      ['env', 'DBUS_STARTER_BUS_TYPE=session', 'dbus-run-session', '--', 'sh', '-c', script, 'sh', settings],
-      log,
-    )
+    const service = group.start(['dbus-run-session', '--', 'sh', '-c', script, 'sh', settings], log)
     const answer = async () => {
       const [said] = (await once(service.stdout ?? service, 'data')) as [Buffer]
       return said.toString().trim()

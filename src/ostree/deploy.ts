@@ -15,8 +15,9 @@ export async function deploy(engine: Engine, os: string, ref: string, onPulse?: 
     throw new Failure('no-such-ref', `cannot deploy ${ref}: the repo has no such ref; import it`)
   const [first] = await deployments(engine)
   if (first?.os === os && first.commit === commit && !first.booted) return
-  // By ref, not checksum, so that the origin names it; --retain, since what goes is decided by `prune` alone.
-  await changeAdmin(engine, 'deploy', [`--os=${os}`, '--retain', ref], onPulse)
+  // By ref, not checksum, so that the origin names it; --retain, since what goes is decided by `prune` alone; --no-prune,
+  // since nothing has gone that objects could be left of, and looking for them takes a sixth of the time.
+  await changeAdmin(engine, 'deploy', [`--os=${os}`, '--retain', '--no-prune', ref], onPulse)
 }
 
 /** @throws Failure `command-failed`, for the booted deployment among others */

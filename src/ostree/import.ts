@@ -1,7 +1,8 @@
 /** Bring a commit into the device's repo under its ref, and take it out again. */
 import { join } from 'node:path'
-import { Failure } from '../base/failure.ts'
-import { run, runUninterrupted } from '../base/run.ts'
+import { errno, Failure } from '../base/failure.ts'
+import { readIfThere } from '../base/files.ts'
+import { runUninterrupted } from '../base/run.ts'
 import { changeAdmin, changeRepo, type Engine, type OnPulse } from './engine.ts'
 import { contentOf, hasCommit, missingObjects } from './objects.ts'
 
@@ -66,13 +67,18 @@ export async function dropRef(engine: Engine, ref: string, to?: string): Promise
   await changeAdmin(engine, 'cleanup', [])
 }
 
-/** The commit that a ref names, or undefined where there is no such ref. */
+/** The commit that a ref names, or undefined where there is no such ref. A ref is a file, and to read it costs no process. */
 export async function refCommit(engine: Engine, ref: string): Promise<string | undefined> {
-  const found = await run(['ostree', 'rev-parse', `--repo=${engine.repo}`, '--', ref], { accept: [1] })
-  const commit = found.stdout.trim()
-  if (found.status === 0 && /^[0-9a-f]{64}$/.test(commit)) return commit
-  if (/not found|Is a directory/.test(found.stderr)) return undefined
-  throw new Failure('command-failed', `cannot look up the ref ${ref}: ${found.stderr.trim()}`)
+  const path = join(engine.repo, 'refs/heads', ref)
+  const text = await readIfThere(path).catch(error => {
+    if (errno(error) === 'EISDIR') return undefined // other refs begin with its name
+    throw error
+  })
+  if (text === undefined) return undefined
+  const [commit] = /^[0-9a-f]{64}(?=\n$)/.exec(text) ?? []
+  if (commit === undefined)
+    throw new Failure('command-failed', `cannot look up the ref ${ref}: ${path} holds no commit`)
+  return commit
 }
 
 async function pointRef(engine: Engine, commit: string, ref: string): Promise<void> {

@@ -1,5 +1,8 @@
 /** The deployments of a sysroot, as `ostree admin status` prints them (its JSON form is newer than the versions we run on). */
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Failure } from '../base/failure.ts'
+import { listIfThere } from '../base/files.ts'
 import { type Engine, readAdmin } from './engine.ts'
 
 export interface Deployment {
@@ -78,9 +81,33 @@ function readDetail(deployment: Deployment, line: string): void {
   else if (key === 'Pinned') deployment.pinned = value === 'yes'
 }
 
-/** @throws Failure `command-failed`, `command-missing`, `ostree-output` */
+/** What ostree said last of a sysroot, and when its folders had changed then. */
+const said = new WeakMap<Engine, { changed: string; list: Deployment[] }>()
+
+/**
+ * Ask ostree, unless nothing has changed since it was asked last.
+ * @throws Failure `command-failed`, `command-missing`, `ostree-output`
+ */
 export async function deployments(engine: Engine): Promise<Deployment[]> {
-  return parseStatus((await readAdmin(engine, 'status')).stdout)
+  const changed = await lastChange(engine)
+  const last = said.get(engine)
+  if (last?.changed === changed) return last.list
+  const list = parseStatus((await readAdmin(engine, 'status')).stdout)
+  said.set(engine, { changed, list })
+  return list
+}
+
+/**
+ * Everything that `ostree admin status` tells of lies in files and links that ostree replaces by renaming, which changes
+ * their folder: the boot order, the deployments, their origins with the pins, and what is staged.
+ */
+async function lastChange({ sysroot, boot }: Engine): Promise<string> {
+  const deploy = join(sysroot, 'ostree/deploy')
+  const stateroots = (await listIfThere(deploy)).map(os => join(deploy, os, 'deploy'))
+  const folders = [boot, join(sysroot, 'ostree'), deploy, ...stateroots, '/run/ostree']
+  const times = folders.map(folder => stat(folder, { bigint: true }).then(found => `${found.ino} ${found.mtimeNs}`))
+  const known = await Promise.allSettled(times)
+  return known.map((time, at) => `${folders[at]} ${time.status === 'fulfilled' ? time.value : ''}`).join('\n')
 }
 
 /** The one that runs, or undefined where this sysroot is not what the device runs from. */

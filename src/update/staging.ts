@@ -5,6 +5,7 @@ import { lstat, mkdir, open, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
 import { run } from '../base/run.ts'
+import { ARCHIVE_CONFIG } from '../ostree/commit.ts'
 import type { Member } from '../package/index.ts'
 import { copyMembers, type Source } from '../package/read.ts'
 
@@ -59,9 +60,11 @@ export function stagingOf(folder: string, id: string): Staging {
     },
     async fill(source, members, read, onBytes) {
       await privateFolder(own)
-      await run(['ostree', `--repo=${repo}`, 'init', '--mode=archive'])
-      for (const folder of new Set(members.map(member => dirname(pathOf(member)))))
+      // All that ostree looks for in a repo that it only reads.
+      const folders = ['objects', 'refs/heads', 'tmp', 'state'].map(name => join(repo, name))
+      for (const folder of new Set([...folders, ...members.map(member => dirname(pathOf(member)))]))
         await mkdir(folder, { recursive: true, mode: 0o700 })
+      await writeFile(join(repo, 'config'), ARCHIVE_CONFIG, { mode: 0o600 })
       for (const member of members) {
         const bytes = read.get(member.path)
         if (bytes) await writeFile(pathOf(member), bytes, { flag: 'wx', mode: 0o600 })
