@@ -11,7 +11,8 @@ import { checkGrub, writeGrub, writeUboot } from './image/boot.ts'
 import { ESP_LABEL, type Layout, layOut, makeDisk, VAR_LABEL } from './image/disk.ts'
 import { type Release, readRelease } from './image/release.ts'
 import { PREPARE_ROOT } from './tree/check.ts'
-import { ROOT_LABEL } from './tree/layout.ts'
+import { ROOT_LABEL } from './tree/fstab.ts'
+import { readUbootFile } from './uboot.ts'
 import { type Work, withScratch } from './work.ts'
 
 export interface ImageOptions {
@@ -21,7 +22,7 @@ export interface ImageOptions {
   os: string
   out: string
   bootLoader: 'grub' | 'uboot'
-  ubootEnvFile?: string
+  ubootEnvFile?: string | undefined
   /** bytes of the whole image */
   size?: number
   /** bytes of a partition of its own for /var */
@@ -38,7 +39,7 @@ export interface ImageResult {
 }
 
 /**
- * @throws Failure `exists`, `not-root`, `command-missing`, `wrong-repo`, `no-commit`, `no-version`, `not-bootable`,
+ * @throws Failure `usage`, `bad-value`, `exists`, `not-root`, `command-missing`, `wrong-repo`, `no-commit`, `no-version`, `not-bootable`,
  *   `wrong-architecture`, `no-space`, `no-folder`, `command-failed`
  */
 export async function image(options: ImageOptions, work: Work): Promise<ImageResult> {
@@ -49,6 +50,7 @@ export async function image(options: ImageOptions, work: Work): Promise<ImageRes
   if (process.getuid?.() !== 0)
     throw new Failure('not-root', `cannot make ${options.out}: only root can make its file system; run it with sudo`)
   const grub = options.bootLoader === 'grub'
+  await checkScript(options)
   const programs = ['sfdisk', 'mke2fs', 'e2fsck', 'mkfs.vfat', 'mcopy', grub ? 'grub-mkimage' : 'mkimage'] as const
   await needPrograms(`make ${options.out}`, programs)
   return withScratch(dirname(out), async scratch => {
@@ -82,6 +84,21 @@ export async function image(options: ImageOptions, work: Work): Promise<ImageRes
   })
 }
 
+/** A file for U-Boot must be a script, and for an image that U-Boot starts. @throws Failure `usage`, `bad-value` */
+export async function checkScript({
+  ubootEnvFile: file,
+  bootLoader,
+}: Pick<ImageOptions, 'ubootEnvFile' | 'bootLoader'>): Promise<void> {
+  if (file === undefined) return
+  const cannot = `cannot use ${file}`
+  if (bootLoader === 'grub') throw new Failure('usage', `${cannot}: GRUB starts this image; add --boot-loader uboot`)
+  if ((await readUbootFile(file)).kind === 'environment')
+    throw new Failure(
+      'usage',
+      `${cannot}: it has settings, which belong into the release; give it to superblock-builder sysroot`,
+    )
+}
+
 export const imageText = ({ image, size, version, bootLoader }: ImageResult) =>
   `Made ${image}: version ${version}, ${bytes(size)}, started by ${bootLoader === 'grub' ? 'GRUB' : 'U-Boot'}.
 Write it to a device's disk or card with: dd if=${image} of=/dev/DEVICE bs=4M conv=fsync`
@@ -102,7 +119,7 @@ function argumentsFor(release: Release): string[] {
 
 /**
  * The root file system is mounted in a mount and process namespace of its own, so that whatever ends this, the kernel takes
- * the mount and its loop device away. ostree runs without the right to freeze file systems, which it would do to /boot.
+ * the mount and its loop device away. ostree deploys without the right to freeze file systems, which it would do to /boot.
  */
 const FILL = `set -eu
 image=$1 offset=$2 size=$3 mount=$4 repo=$5 ref=$6 os=$7 loader=$8 tmp=$9
@@ -110,7 +127,6 @@ shift 9
 init=$1 data=$2 esp=$3
 shift 3
 mount -o "loop,offset=$offset,sizelimit=$size" "$image" "$mount"
-ostree() { setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin ostree "$@"; }
 rmdir "$mount/lost+found"
 ostree admin init-fs --modern "$mount"
 ostree config --repo="$mount/ostree/repo" set sysroot.bootloader "$loader"
@@ -126,7 +142,7 @@ else
   ln -s loader.0 "$mount/boot/loader"
   : >"$mount/boot/loader/uEnv.txt"
 fi
-ostree admin deploy --sysroot="$mount" --os="$os" "$@" "$ref"
+setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin ostree admin deploy --sysroot="$mount" --os="$os" "$@" "$ref"
 deployment=$(echo "$mount/ostree/deploy/$os/deploy/"*.0)
 [ ! -L "$deployment/etc/fstab" ] || { echo 'the /etc/fstab of the release is a link; make it a file' >&2; exit 1; }
 # Without this systemd would mount it on /boot, where OSTree is.

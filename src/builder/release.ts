@@ -8,11 +8,12 @@ import { readCommit } from '../ostree/contents.ts'
 import { type CommitOptions, type CommitResult, commit, commitText, OTA_JSON, readOtaJson } from './commit.ts'
 import { explainDisk } from './disk.ts'
 import { checkRelease, timestampOf } from './draft.ts'
-import { type ImageOptions, type ImageResult, image, imageText } from './image.ts'
+import { checkScript, type ImageOptions, type ImageResult, image, imageText } from './image.ts'
 import { makePackage, type PackageOptions, type PackageResult, packageText, readNotes } from './package.ts'
 import { prepareSigners } from './signers.ts'
 import { type SysrootOptions, sysroot } from './sysroot.ts'
 import { refuseInside } from './tree/unpack.ts'
+import { readUbootFile } from './uboot.ts'
 import { type Work, withScratch } from './work.ts'
 
 export interface ReleaseOptions
@@ -51,6 +52,11 @@ export async function release(options: ReleaseOptions, work: Work): Promise<Rele
   for (const file of wanted)
     if (await isThere(file))
       throw new Failure('exists', `cannot write ${file}: there is such a file already; remove it, or use --out`)
+  // Settings go into the release; a script is for the image.
+  const given = options.ubootEnvFile
+  const script = given !== undefined && (await readUbootFile(given)).kind !== 'environment' ? given : undefined
+  const forImage = { ...options, ubootEnvFile: script }
+  if (createOtaSysroot) await checkScript(forImage)
   await prepareSigners(options, work) // a wrong passphrase is said before all the work
   await mkdir(out, { recursive: true }).catch(error => {
     throw explainDisk(error, out)
@@ -67,7 +73,7 @@ export async function release(options: ReleaseOptions, work: Work): Promise<Rele
       await rename(made.file, packageFile)
       found.package = { ...made, file: packageFile }
     }
-    if (createOtaSysroot) found.image = await image({ ...options, out: imageFile }, work)
+    if (createOtaSysroot) found.image = await image({ ...forImage, out: imageFile }, work)
     return found
   })
 }

@@ -3,6 +3,7 @@ import { rename } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { isThere, listIfThere } from '../base/files.ts'
+import { safe } from '../base/text.ts'
 import { explainDisk } from './disk.ts'
 import { hasDracut, makeInitramfs } from './dracut.ts'
 import { checkContents, checkStart } from './tree/check.ts'
@@ -69,7 +70,9 @@ async function convert(tree: string, options: SysrootOptions, work: Work): Promi
   if (options.initramfs !== undefined) await placeInitramfs(tree, kernel, options.initramfs)
   else if (options.kernelArgs === undefined || !/(^|\s)init=/.test(options.kernelArgs))
     await ownInitramfs(tree, kernel, work)
-  await changeLayout(tree)
+  const mounts = await changeLayout(tree)
+  if (mounts.length > 0)
+    work.note(`Left out of /etc/fstab, for a device has another disk: ${mounts.map(one => safe(one)).join(', ')}`)
   await furnish(tree, options)
   await checkStart(tree, kernel, dirname(tree), work)
   return kernel

@@ -530,6 +530,23 @@ describe.runIf(root)('the image (needs root)', () => {
     expect((await run(['losetup', '--list', '--noheadings', '--output=BACK-FILE'])).stdout).not.toContain(out)
   })
 
+  test.each([
+    ['settings, which belong into the release', 'uboot', 'fdtfile=board.dtb\n', 'sysroot'],
+    ['a script for another boot loader', 'grub', 'echo hello\n', '--boot-loader uboot'],
+  ] as const)('%s are refused with the next step', async (_, bootLoader, text, next) => {
+    const file = fresh('uboot')
+    await writeFile(file, text)
+    const options = {
+      ostreeRepo: repo,
+      ref: 'acme/gw',
+      os: 'acme',
+      out: fresh('image'),
+      bootLoader,
+      ubootEnvFile: file,
+    }
+    await expect(image(options, work)).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining(next) })
+  })
+
   test('for U-Boot: a script, and what OSTree keeps for it', async context => {
     if (!(await there('sfdisk', 'mkfs.vfat', 'mcopy', 'mkimage', 'setpriv')))
       context.skip('fdisk, dosfstools, mtools or u-boot-tools is not installed')

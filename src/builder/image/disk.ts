@@ -3,7 +3,7 @@ import { open, truncate } from 'node:fs/promises'
 import { Failure } from '../../base/failure.ts'
 import { run } from '../../base/run.ts'
 import { bytes } from '../../base/text.ts'
-import { ROOT_LABEL } from '../tree/layout.ts'
+import { ROOT_LABEL } from '../tree/fstab.ts'
 import type { Architecture, Release } from './release.ts'
 
 export const MIB = 1024 * 1024

@@ -4,11 +4,9 @@ import { join } from 'node:path'
 import { Failure } from '../../base/failure.ts'
 import { isThere, listIfThere } from '../../base/files.ts'
 import { safe } from '../../base/text.ts'
+import { settleFstab } from './fstab.ts'
 import { find, inside, makeFolder, newPath, walk } from './inside.ts'
 import { emptyVar } from './var.ts'
-
-/** The label of the root file system that `image` makes. */
-export const ROOT_LABEL = 'superblock-root'
 
 /** Name at the top → where it leads on a device. */
 const LINKS: Record<string, string> = {
@@ -64,11 +62,12 @@ export async function checkOrdinary(tree: string): Promise<void> {
 
 /**
  * Bring a private copy of an ordinary sysroot into the new layout, its kernel aside.
+ * @returns mounts of another disk that were left out of /etc/fstab
  * @throws Failure `files-in-home`
  */
-export async function changeLayout(tree: string): Promise<void> {
+export async function changeLayout(tree: string): Promise<string[]> {
   for (const name of await readdir(tree)) if (LEFTOVERS.test(name)) await rm(join(tree, name), { recursive: true })
-  await settleEtc(tree)
+  const leftOut = await settleEtc(tree)
   await emptyVar(tree)
   const ownTmp = await mountsTmp(tree)
   for (const name of MOUNTPOINTS) {
@@ -82,6 +81,7 @@ export async function changeLayout(tree: string): Promise<void> {
   }
   if (!(await isThere(join(tree, 'usr/local')))) await symlink('../var/usrlocal', join(tree, 'usr/local'))
   await rename(join(tree, 'etc'), join(tree, 'usr/etc'))
+  return leftOut
 }
 
 /** Whether /tmp is a file system of its own, so that it stays a folder: systemd mounts nothing on a link. */
@@ -97,15 +97,18 @@ async function readText(tree: string, path: string): Promise<string> {
   return file?.stats.isFile() ? readFile(file.path, 'utf8') : ''
 }
 
-/** What must differ from device to device is made there; the root file system grows to its disk at the first start. */
-async function settleEtc(tree: string): Promise<void> {
+/**
+ * What must differ from device to device is made there; the root file system grows to its disk at the first start.
+ * @returns mounts of another disk that were left out
+ */
+async function settleEtc(tree: string): Promise<string[]> {
   const write = async (path: string, text: string) => {
     await writeFile(await newPath(tree, path), text)
   }
   await write('etc/machine-id', '')
   for (const name of ['.pwd.lock', '.updated']) await rm(await inside(tree, join('etc', name)), { force: true })
-  const fstab = (await readText(tree, 'etc/fstab')).replace(/^# UNCONFIGURED FSTAB.*\n?/m, '')
+  const { text, leftOut } = settleFstab(await readText(tree, 'etc/fstab'))
   // Written anew in any case: `image` adds lines to it, and a link would take them elsewhere.
-  if (/^[^#\s]\S*\s+\/\s/m.test(fstab)) return write('etc/fstab', fstab)
-  await write('etc/fstab', `${fstab}LABEL=${ROOT_LABEL} / ext4 defaults,x-systemd.growfs 0 1\n`)
+  await write('etc/fstab', text)
+  return leftOut
 }
