@@ -8,12 +8,12 @@ use IO::Select;
 use IO::Socket::UNIX;
 
 my $CONTROL = '/run/superblock/control.sock';
-my $PAUSE = 0.3;    # seconds between attempts to find the service
+my $PAUSE = 0.3;    # seconds
 
 open(my $port, '+<', '/dev/virtio-ports/lab') or die "no port: $!";
 my $select = IO::Select->new($port);
 my (%children, $input, $events, $heard, $snapshot);
-my $told = 0;
+my ($asked, $told) = (0, 0);
 my $away = 1;
 
 sub tell_host {
@@ -80,8 +80,9 @@ chomp $boot;
 tell_host('ready', $boot);
 
 for (;;) {
-    if (!$events) {
-        $events = control("GET /v1/events HTTP/1.0\r\n\r\n");
+    if (!$events && time() != $asked) {
+        $asked = time();
+        $events = control("GET /v1/events HTTP/1.0\r\nHost: superblock\r\n\r\n");
         if ($events) { $select->add($events); $heard = ''; $away = 0 }
         elsif (!$away) { tell_host('snapshot'); $away = 1 }
     }
@@ -99,7 +100,10 @@ for (;;) {
         } elsif ($events && $handle == $events) {
             if (!$count) { forget_events(); next }
             $heard .= $bytes;
-            while ($heard =~ s/^(.*?)\r?\n//) { $snapshot = $1 if $1 =~ s/^data: // }
+            while ($heard =~ s/^(.*?)\r?\n//) {
+                my $line = $1;
+                $snapshot = $line if $line =~ s/^data: //;
+            }
         } elsif (my $child = $children{$handle}) {
             if ($count) { $child->{output} .= $bytes } else { finish($child) }
         }

@@ -16,6 +16,8 @@ const FIRST_START = 600
 export interface Sample {
   /** disk image of release 1.0 */
   image: string
+  /** the same, started by U-Boot */
+  ubootImage: string
   /** package of release 2.0 */
   package: string
   /** archive repo with both */
@@ -56,6 +58,7 @@ export async function findSample(): Promise<Sample> {
   const made = await realpath(join(PROJECT, '.cache/sample/latest'))
   return {
     image: join(made, 'acme-1.0.img'),
+    ubootImage: join(made, 'acme-1.0-uboot.img'),
     package: join(made, 'acme-2.0.superblock'),
     repo: join(made, 'repo'),
     keys: join(PROJECT, '.cache/sample/keys'),
@@ -100,7 +103,10 @@ export async function openLab(sample: Sample, folder: string): Promise<Lab> {
     sample,
     folder,
     machines,
-    fresh: options => open({ backing: sample.image, format: 'raw', size: DISK, ...options }),
+    fresh(options) {
+      const backing = options?.firmware === 'uboot' ? sample.ubootImage : sample.image
+      return open({ backing, format: 'raw', size: DISK, ...options })
+    },
     async ready() {
       const at = await kept('ready', '')
       if (!(await isThere(at))) {

@@ -107,7 +107,12 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
           // It does not outlive the lab.
           ...['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64', ...(await hardware(firmware, processors))],
           ...['-drive', `if=none,id=disk,file=${disk},format=qcow2,cache=writeback`, '-rtc', `base=${clock}`],
-          ...['-chardev', `file,id=serial,path=${serial},append=on`, '-serial', 'chardev:serial'],
+          ...[
+            '-chardev',
+            `socket,id=serial,path=${socket('serial')},server=on,wait=off,logfile=${serial},logappend=on`,
+            '-serial',
+            'chardev:serial',
+          ],
           ...['-qmp', `unix:${socket('qmp')},server=on,wait=off`, ...(await guestArguments(work, socket('guest')))],
           ...Object.entries(options.sticks ?? {}).flatMap(([name, file]) => [
             ...['-blockdev', `driver=raw,node-name=${name},file.driver=file,file.filename=${file}`],
@@ -168,7 +173,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
     },
     async request(path, body = {}) {
       const content = JSON.stringify(body)
-      const head = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(content)}`
+      const head = `Host: superblock\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(content)}`
       const answer = await up().guest.http(`POST ${path} HTTP/1.0\r\n${head}\r\n\r\n${content}`)
       const { error } = JSON.parse(answer) as { error?: { code: string; message: string } }
       if (error) throw new Error(`${error.message} (${error.code})`)

@@ -10,6 +10,7 @@ import { findSample, type Lab, openLab } from './lab.ts'
 import { powerCuts } from './power-cuts.ts'
 import { auto } from './scenarios/auto.ts'
 import { clock, noSpace, serviceKilled } from './scenarios/conditions.ts'
+import { firmware } from './scenarios/firmware.ts'
 import { install } from './scenarios/install.ts'
 import { filesystems, inbox, twoSticks } from './scenarios/media.ts'
 import { refusals } from './scenarios/refusals.ts'
@@ -30,6 +31,7 @@ const SCENARIOS: Record<string, Scenario> = {
   clock,
   'no-space': noSpace,
   'service-killed': serviceKilled,
+  firmware,
 }
 /** The least that must hold, in an order in which one goes on where another left the machine. */
 const SMOKE = ['install', 'rollback', 'refusals', 'unplug']
@@ -37,6 +39,9 @@ const SMOKE = ['install', 'rollback', 'refusals', 'unplug']
 const USAGE = `usage: npm run test:vm -- [smoke | all | SCENARIO… | power-cut --count N --seed S [--from K] [--only K,K…]]
   smoke     ${SMOKE.join(', ')} (what runs without a word)
   SCENARIO  ${Object.keys(SCENARIOS).join(', ')}`
+
+/** What is at work, for whoever interrupts it. */
+let current: Lab | undefined
 
 const now = () => new Date().toTimeString().slice(0, 8)
 
@@ -59,6 +64,7 @@ async function main(words: readonly string[]): Promise<number> {
     const say = (line: string) => console.log(`${now()}  ${name}: ${line}`)
     say('begins')
     const lab = await openLab(sample, folder)
+    current = lab
     try {
       await SCENARIOS[name]?.(lab, line => say(`${line} (${seconds()})`))
       say(`passed in ${seconds()}`)
@@ -99,5 +105,11 @@ async function cutPower(words: readonly string[]): Promise<number> {
 async function closeAll(lab: Lab): Promise<void> {
   for (const machine of lab.machines) await machine.powerCut()
 }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, async () => {
+    for (const machine of current?.machines ?? []) console.log(await machine.evidence().catch(String))
+    process.exit(130)
+  })
 
 process.exitCode = await main(process.argv.slice(3))
