@@ -1,7 +1,7 @@
 /** What every command gets: its surroundings, whether to answer in JSON, and the way to the service. */
 
 import type { Config } from '../config.ts'
-import { type Client, connect } from '../control/client.ts'
+import type { Client } from '../control/client.ts'
 import { usage } from './exit.ts'
 import type { Io } from './io.ts'
 
@@ -18,7 +18,8 @@ export interface Context {
 export function makeContext(io: Io, options: { json?: boolean; socket?: string }): Context {
   const config = async () => (await import('../config.ts')).loadConfig()
   const socket = async () => options.socket ?? (await config()).socket
-  return { io, json: options.json === true, config, socket, client: async () => connect(await socket()) }
+  const client = async () => (await import('../control/client.ts')).connect(await socket())
+  return { io, json: options.json === true, config, socket, client }
 }
 
 /** A deployment's number as typed. @throws Failure `usage` */

@@ -1,8 +1,8 @@
 /** `superblock doctor`: what is wrong with this device and what to do about it; says something useful without the service too. */
 import { asFailure } from '../base/failure.ts'
 import { safe } from '../base/text.ts'
-import { isUnreachable } from '../control/client.ts'
 import type { Examination, Problem } from '../control/protocol.ts'
+import { isUnreachable } from '../control/protocol.ts'
 import { openEngine } from '../ostree/engine.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'

@@ -1,6 +1,6 @@
 /** The exit statuses of `superblock`: stable, so that scripts can branch on them. */
 import { Failure } from '../base/failure.ts'
-import { isUnreachable } from '../control/client.ts'
+import { isUnreachable } from '../control/protocol.ts'
 import { isRefusalCode } from '../trust.ts'
 
 export const EXIT = {

@@ -1,5 +1,4 @@
 /** Where a command writes to and asks: passed in, so that a command is a function of its arguments and its surroundings. */
-import { createInterface } from 'node:readline/promises'
 import { safe } from '../base/text.ts'
 
 export interface Io {
@@ -29,6 +28,7 @@ export const canAsk = (io: Io): boolean => io.stdin.isTTY === true && io.stdout.
 
 /** @returns the line typed, trimmed; empty where the input ended */
 export async function ask(io: Io, question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises') // most commands ask nothing
   const reader = createInterface({ input: io.stdin, output: io.stdout })
   try {
     return await new Promise<string>((resolve, reject) => {

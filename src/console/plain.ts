@@ -1,7 +1,8 @@
 /** The console where there is no terminal: a plain line for each thing that happens, until it is ended. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asFailure } from '../base/failure.ts'
-import { connect, isUnreachable } from '../control/client.ts'
+import { connect } from '../control/client.ts'
+import { isUnreachable } from '../control/protocol.ts'
 import { narrator } from './line.ts'
 import { texts } from './texts.ts'
 import { failureWords } from './words.ts'

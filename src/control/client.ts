@@ -58,10 +58,6 @@ export function connect(socket: string): Client {
   }
 }
 
-/** Whether a failure means that there is no service to talk to, as against one that said no. */
-export const isUnreachable = (error: unknown): boolean =>
-  error instanceof Failure && ['service-down', 'service-denied', 'service-silent', 'service-lost'].includes(error.code)
-
 /** A newer protocol could mean something else by the same field, so it is not guessed at. */
 function known(answer: unknown): Snapshot {
   const snapshot = answer as Snapshot

@@ -1,10 +1,9 @@
 /**
- * A child process for two libraries that may block or hang: usb-detection (who is plugged in, and when that changes) and
- * node-disk-info (how large media are). It answers each line on standard input with a line of JSON, and sends one
- * unasked when a USB device comes or goes.
+ * A child process for two libraries that may block or hang: usb-detection (who is plugged in) and node-disk-info (how large
+ * media are). It writes one line of JSON; who started it ends it then, since a library's thread would keep an orderly
+ * exit waiting for ever.
  */
 import { getDiskInfo } from 'node-disk-info'
-import { onLines } from '../base/lines.ts'
 
 export interface Probe {
   /** as udev's database names them */
@@ -19,24 +18,13 @@ type Usb = typeof import('usb-detection')
 const BLOCK = 1024
 
 export async function serve(): Promise<void> {
-  const usb = await loadUsb()
-  let devices = await usbDevices(usb)
-  const tell = async () => {
-    const disks = (await getDiskInfo()).map(disk => ({
-      path: disk.mounted,
-      size: disk.blocks * BLOCK,
-      free: disk.available * BLOCK,
-    }))
-    process.stdout.write(`${JSON.stringify({ devices, disks } satisfies Probe)}\n`)
-  }
-  onLines(process.stdin, () => void tell())
-  // The library's own thread would keep an orderly exit waiting for ever.
-  process.stdin.on('close', () => process.kill(process.pid, 'SIGKILL'))
-  usb?.on('change', async () => {
-    devices = await usbDevices(usb)
-    await tell()
-  })
-  usb?.startMonitoring()
+  const devices = await usbDevices(await loadUsb())
+  const disks = (await getDiskInfo()).map(disk => ({
+    path: disk.mounted,
+    size: disk.blocks * BLOCK,
+    free: disk.available * BLOCK,
+  }))
+  process.stdout.write(`${JSON.stringify({ devices, disks } satisfies Probe)}\n`)
 }
 
 /** It is optional: where it could not be built, sticks are only not named. */

@@ -8,6 +8,4 @@ declare module 'usb-detection' {
     serialNumber: string
   }
   export function find(): Promise<Device[]>
-  export function startMonitoring(): void
-  export function on(event: 'change', callback: (device: Device) => void): void
 }
