@@ -21,6 +21,8 @@ export interface Contender {
   perBase: boolean
   /** Put the package for the way into the folder, which becomes the stick. What it takes is measured. */
   pack(materials: Materials, way: Way, folder: string): Promise<void>
+  /** bytes of the package that every device reads, where only a part of the rest is read */
+  head?(folder: string): Promise<number>
   /** the image that its disk is a copy of; none for an empty slot of the size of a release's image */
   disk(materials: Materials, way: Way): string | undefined
   /** Make everything ready for the installation; not measured. */

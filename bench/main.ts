@@ -78,8 +78,8 @@ async function main(): Promise<void> {
       for (const { way } of scenarios) {
         const pack = await makeStick(contender, materials, way)
         packs.set(keyOf(contender, way), pack)
-        const { bytes, seconds } = pack
-        results.packages.push({ size, contender: contender.name, way, bytes, seconds })
+        const { stick: _, ...told } = pack
+        results.packages.push({ size, contender: contender.name, way, ...told })
       }
     for (let round = 1; round <= rounds; round++)
       // In turn from one end and the other: whatever changes over time changes for all.

@@ -35,6 +35,8 @@ export interface Pack {
   bytes: number
   /** that making it took */
   seconds: number
+  /** bytes of the package that every device reads, where only a part of the rest is read */
+  head: number | undefined
 }
 
 /** The stick with the contender's package, made once. */
@@ -55,7 +57,8 @@ export async function makeStick(contender: Contender, materials: Materials, way:
     // Small files take a block and an inode each.
     const megabytes = Math.ceil((await megabytesOf(content)) * 1.1 + length / 500) + 16
     await makeExt4(join(path, 'stick.img'), megabytes, content)
-    await writeFile(join(path, 'made.json'), JSON.stringify({ bytes, seconds }))
+    const head = await contender.head?.(content)
+    await writeFile(join(path, 'made.json'), JSON.stringify({ bytes, seconds, head } satisfies Omit<Pack, 'stick'>))
   })
   const made = JSON.parse(await readFile(join(folder, 'made.json'), 'utf8')) as Omit<Pack, 'stick'>
   return { ...made, stick: join(folder, 'stick.img') }

@@ -1,6 +1,8 @@
 /** What was measured, as numbers and as tables. */
+
+import { budget } from './budget.ts'
 import type { Way } from './contender.ts'
-import type { Figures } from './measure.ts'
+import type { Figures, Pack } from './measure.ts'
 import type { Size } from './trees.ts'
 
 export const MB = 1e6
@@ -35,7 +37,7 @@ export interface Results {
   }
   /** the releases: bytes of the first one's tree, and the files that each way changes */
   sizes: { size: Size; name: string; tree: number; ways: (Way & { files: number; bytes: number })[] }[]
-  packages: { size: Size; contender: string; way: Way; bytes: number; seconds: number }[]
+  packages: ({ size: Size; contender: string; way: Way } & Omit<Pack, 'stick'>)[]
   /** seconds until the commands that somebody waits for have answered */
   startUps: Record<string, number>[]
   runs: Measured[]
@@ -124,6 +126,18 @@ export function markdown(results: Results): string {
       table(
         ['command', 'seconds'],
         names.map(name => [`\`${name}\``, median(results.startUps.map(one => one[name] ?? 0)).toFixed(3)]),
+      ),
+    )
+  const lines = budget(results)
+  if (lines.length > 0)
+    parts.push(
+      '## The budget',
+      table(
+        ['', 'at most', 'measured', ''],
+        lines.map(({ what, limit, measured, unit }) => [
+          ...[what, `${limit.toFixed(2)} ${unit}`, `${measured.toFixed(2)} ${unit}`],
+          measured <= limit ? 'held' : '**missed**',
+        ]),
       ),
     )
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`)

@@ -3,6 +3,8 @@ import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/base/run.ts'
 import { connect } from '../../src/control/client.ts'
+import { parseManifest } from '../../src/package/manifest.ts'
+import { openFile, readHead, readIndex } from '../../src/package/read.ts'
 import type { Snapshot } from '../../src/update/snapshot.ts'
 import { snapshots } from '../../test/kit/device.ts'
 import { PROJECT } from '../../test/kit/project.ts'
@@ -22,6 +24,13 @@ export const superblock: Contender = {
       ...['package', '--ostree-repo', repo, '--ref', REF, '--rev', commits[to], '--os', OS],
       ...['--compatible', COMPATIBLE, '--sign-key', join(keys, secret), '--out', join(folder, 'acme.superblock')],
     ])
+  },
+  async head(folder) {
+    const source = await openFile(join(folder, 'acme.superblock'))
+    const head = await readHead(source)
+    const [first] = await readIndex(source, head, parseManifest(head.manifest))
+    await source.close()
+    return first?.header ?? 0
   },
   disk: ({ devices }, { from }) => (from === '3' ? undefined : devices[from]),
   begin,
