@@ -5,10 +5,9 @@
 import { EventEmitter, once } from 'node:events'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { Snapshot } from '../../src/control/protocol.ts'
 import { PROJECT } from '../kit/project.ts'
-import { connectTo } from './qmp.ts'
+import { connectTo, eachLine } from './qmp.ts'
 
 const AGENT = join(PROJECT, 'test/vm/agent.pl')
 
@@ -85,7 +84,7 @@ export async function openGuest(path: string, given: () => boolean): Promise<Gue
     for (const { reject } of waiting.values()) reject(new Lost('the machine went down'))
     waiting.clear()
   }
-  createInterface(socket).on('line', line => {
+  eachLine(socket, line => {
     const [id = '', status = '', text = ''] = line.split(' ')
     if (id === 'ready') {
       lost()

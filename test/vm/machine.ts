@@ -227,7 +227,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
       await running?.ended
     },
     async save(memory) {
-      const { qmp } = up()
+      const { qmp, ended } = up()
       await qmp.do('stop')
       await qmp.do('migrate', { uri: `exec:cat >${memory}` })
       for (;;) {
@@ -236,8 +236,8 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
         if (status === 'failed') throw new Error('cannot save the machine')
         await sleep(100)
       }
-      const { ended } = up()
-      await qmp.do('quit')
+      // It may be gone before it has answered.
+      await qmp.do('quit').catch(() => {})
       await ended
     },
     async evidence() {

@@ -26,7 +26,6 @@ export async function connectTo(path: string, given: () => boolean): Promise<Soc
     const socket = createConnection(path)
     try {
       await once(socket, 'connect')
-      // What ends the other side is told by its exit status.
       socket.on('error', () => {})
       return socket
     } catch (error) {
@@ -36,12 +35,19 @@ export async function connectTo(path: string, given: () => boolean): Promise<Soc
   }
 }
 
+/** Call `listener` with every line. A machine that ends resets its connections; that is told by its exit status. */
+export function eachLine(socket: Socket, listener: (line: string) => void): void {
+  createInterface(socket)
+    .on('line', listener)
+    .on('error', () => {})
+}
+
 export async function openQmp(path: string, given: () => boolean): Promise<Qmp> {
   const socket = await connectTo(path, given)
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   const listeners = new Map<string, ((data: Record<string, unknown>) => void)[]>()
   let last = 0
-  createInterface(socket).on('line', line => {
+  eachLine(socket, line => {
     const { id, event, data = {}, error, return: value } = JSON.parse(line) as Message
     if (event) for (const listener of listeners.get(event) ?? []) listener(data)
     if (id === undefined) return
