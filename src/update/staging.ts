@@ -4,6 +4,7 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
+import { makeFlusher } from '../base/flush.ts'
 import { run } from '../base/run.ts'
 import { ARCHIVE_CONFIG } from '../ostree/commit.ts'
 import type { Member } from '../package/index.ts'
@@ -70,8 +71,14 @@ export function stagingOf(folder: string, id: string): Staging {
         if (bytes) await writeFile(pathOf(member), bytes, { flag: 'wx', mode: 0o600 })
       }
       const unread = members.filter(member => !read.has(member.path))
-      await copyMembers(source, unread, pathOf, onBytes)
-      await run(['sync', '--file-system', own])
+      const flusher = makeFlusher(own)
+      let written = 0
+      await copyMembers(source, unread, pathOf, count => {
+        onBytes(count)
+        written += count
+        flusher.written(written)
+      })
+      await flusher.end()
     },
     // Node takes ten times as long as rm for ten thousand files.
     drop: async () => void (await run(['rm', '-rf', '--', own])),

@@ -1,6 +1,7 @@
 /** The steps of an installation: each can be repeated after any interruption, each has its undo. */
 import { Failure } from '../base/failure.ts'
 import { removeTree } from '../base/files.ts'
+import { makeFlusher } from '../base/flush.ts'
 import { settled } from '../base/run.ts'
 import { runHooks } from '../boot/hooks.ts'
 import type { Config } from '../config.ts'
@@ -111,9 +112,14 @@ async function importRelease(job: InstallJob, shop: Workshop): Promise<void> {
   const { engine, meter } = shop
   meter.begin('import', job.unpacked)
   const staging = stagingOf(shop.config.state, job.offer)
-  const onPulse = (written: number) => meter.set(written)
+  const flusher = makeFlusher(engine.repo)
+  const onPulse = (written: number) => {
+    meter.set(written)
+    flusher.written(written)
+  }
   if (job.delta) await applyDelta(engine, staging.pathOf({ path: job.delta }), job.to.commit, job.to.ref, onPulse)
   else await importCommit(engine, staging.repo, job.to.commit, job.to.ref, onPulse)
+  await flusher.end()
   const { counters } = job
   await shop.update({ counters: { ...counters, bytesWritten: counters.bytesWritten + meter.read().bytesDone } })
 }
