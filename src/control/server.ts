@@ -1,11 +1,9 @@
 /** The control socket: HTTP with JSON for any client, and the snapshot as server-sent events. */
+import { once } from 'node:events'
 import { chmod, chown, unlink } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
-import { type Context, Hono } from 'hono'
-import { streamSSE } from 'hono/streaming'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { asFailure, errno, Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
@@ -51,84 +49,118 @@ export function makeChanges(): Changes {
   }
 }
 
-export function makeApp(updater: Updater, changes: Changes): Hono {
-  const app = new Hono()
-  const accepted = (c: Context) => c.json({ job: updater.snapshot().job }, 202)
+/** What one request is answered with; nothing for one that has been answered. */
+type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  query: URLSearchParams,
+) => Promise<[number, unknown] | undefined>
 
-  app.get('/v1/status', c => c.json(updater.snapshot()))
-  app.get('/v1/events', c =>
-    streamSSE(c, async stream => {
-      const gone = new Promise<void>(resolve => stream.onAbort(resolve))
-      let wake = () => {}
-      let isNew = true
-      const stop = changes.listen(() => {
-        isNew = true
-        wake()
-      })
-      try {
-        while (!stream.aborted) {
-          if (isNew) {
-            isNew = false
-            await stream.writeSSE({ event: 'snapshot', data: JSON.stringify(updater.snapshot() satisfies Snapshot) })
-            await Promise.race([gone, stream.sleep(1000 / FRAMES)])
-            continue
-          }
-          const timer = new Promise<'quiet'>(resolve => {
-            const quiet = setTimeout(() => resolve('quiet'), KEEP_ALIVE)
-            wake = () => {
-              clearTimeout(quiet)
-              resolve('quiet')
-            }
-          })
-          await Promise.race([gone, timer])
-          wake()
-          if (!isNew && !stream.aborted) await stream.write(': still here\n\n')
-        }
-      } finally {
-        stop()
-      }
-    }),
-  )
-  app.get('/v1/history', async c => {
-    const entries = await updater.history()
-    return c.json(c.req.query('verify') ? { entries, chain: await updater.verifyHistory() } : { entries })
-  })
-  app.get('/v1/doctor', async c => c.json({ checks: await updater.doctor() }))
-  app.post('/v1/install', async c => {
-    await updater.install(await body(c, Install))
-    return accepted(c)
-  })
-  app.post('/v1/rollback', async c => {
-    await updater.rollback(await body(c, Rollback))
-    return accepted(c)
-  })
-  app.post('/v1/cancel', async c => {
-    await updater.cancel()
-    return accepted(c)
-  })
-  app.post('/v1/reboot', async c => {
-    await updater.reboot()
-    return accepted(c)
-  })
-  for (const verb of ['pin', 'unpin'])
-    app.post(`/v1/${verb}`, async c => {
-      await updater.setPinned((await body(c, Place)).index, verb === 'pin')
-      return c.json({ deployments: updater.snapshot().deployments })
-    })
-  app.notFound(c =>
-    answer(c, new Failure('no-such-route', `cannot answer ${c.req.method} ${c.req.path}: see docs/api.md`)),
-  )
-  app.onError((error, c) => answer(c, asFailure(error, 'do that')))
-  return app
+/** Requests by method and path, with node:http alone: a web framework costs more memory than everything else here. */
+export function makeApp(updater: Updater, changes: Changes): RequestListener {
+  const accepted = (): [number, unknown] => [202, { job: updater.snapshot().job }]
+  const pinned = (isPinned: boolean) => async (request: IncomingMessage) => {
+    await updater.setPinned((await body(request, Place)).index, isPinned)
+    return [200, { deployments: updater.snapshot().deployments }] as [number, unknown]
+  }
+  const routes: Record<string, Handler> = {
+    'GET /v1/status': async () => [200, updater.snapshot()],
+    'GET /v1/events': async (_, response) => {
+      await stream(response, updater, changes)
+      return undefined
+    },
+    'GET /v1/history': async (_request, _response, query) => {
+      const entries = await updater.history()
+      return [200, query.get('verify') ? { entries, chain: await updater.verifyHistory() } : { entries }]
+    },
+    'GET /v1/doctor': async () => [200, { checks: await updater.doctor() }],
+    'POST /v1/install': async request => {
+      await updater.install(await body(request, Install))
+      return accepted()
+    },
+    'POST /v1/rollback': async request => {
+      await updater.rollback(await body(request, Rollback))
+      return accepted()
+    },
+    'POST /v1/cancel': async () => {
+      await updater.cancel()
+      return accepted()
+    },
+    'POST /v1/reboot': async () => {
+      await updater.reboot()
+      return accepted()
+    },
+    'POST /v1/pin': pinned(true),
+    'POST /v1/unpin': pinned(false),
+  }
+  return async (request, response) => {
+    try {
+      const [path, query] = (request.url ?? '').split('?', 2)
+      const route = `${request.method} ${path}`
+      const handler = Object.hasOwn(routes, route) ? routes[route] : undefined
+      if (!handler) throw new Failure('no-such-route', `cannot answer ${route}: see docs/api.md`)
+      const result = await handler(request, response, new URLSearchParams(query))
+      if (result) answer(response, ...result)
+    } catch (error) {
+      refuse(response, asFailure(error, 'do that'))
+    }
+    request.resume() // what nobody asked for would keep the connection from its next request
+  }
 }
 
-async function body<T>(c: Context, schema: v.GenericSchema<unknown, T>): Promise<T> {
-  const text = Number(c.req.header('content-length') ?? BODY_LIMIT + 1) > BODY_LIMIT ? undefined : await c.req.text()
-  if (text === undefined)
+/** Every snapshot, at most FRAMES a second, until the client goes. */
+async function stream(response: ServerResponse, updater: Updater, changes: Changes): Promise<void> {
+  let wake = () => {}
+  let isNew = true
+  let isOpen = true
+  const stop = changes.listen(() => {
+    isNew = true
+    wake()
+  })
+  const gone = new Promise<void>(resolve =>
+    response.once('close', () => {
+      isOpen = false
+      stop()
+      resolve()
+    }),
+  )
+  const pause = (milliseconds: number) =>
+    Promise.race([
+      gone,
+      new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, milliseconds)
+        wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      }),
+    ])
+  const write = async (text: string) => {
+    if (!response.write(text)) await Promise.race([gone, once(response, 'drain').catch(() => {})])
+  }
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
+  while (isOpen) {
+    if (isNew) {
+      isNew = false
+      await write(`event: snapshot\ndata: ${JSON.stringify(updater.snapshot() satisfies Snapshot)}\n\n`)
+      await Promise.race([gone, sleep(1000 / FRAMES)])
+      continue
+    }
+    await pause(KEEP_ALIVE)
+    wake()
+    if (!isNew && isOpen) await write(': still here\n\n')
+  }
+}
+
+/** @throws Failure `bad-request` */
+async function body<T>(request: IncomingMessage, schema: v.GenericSchema<unknown, T>): Promise<T> {
+  if (!(Number(request.headers['content-length'] ?? BODY_LIMIT + 1) <= BODY_LIMIT))
     throw new Failure('bad-request', `cannot read the request: it needs a Content-Length of at most ${BODY_LIMIT}`)
   let value: unknown
   try {
-    value = JSON.parse(text || '{}')
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    value = JSON.parse(Buffer.concat(chunks).toString() || '{}')
   } catch (error) {
     throw new Failure('bad-request', 'cannot read the request: it is no JSON', { cause: error })
   }
@@ -138,7 +170,7 @@ async function body<T>(c: Context, schema: v.GenericSchema<unknown, T>): Promise
   throw new Failure('bad-request', `cannot read the request: ${v.getDotPath(issue) ?? 'it'}: ${issue.message}`)
 }
 
-const STATUS: { [code: string]: ContentfulStatusCode } = {
+const STATUS: { [code: string]: number } = {
   'bad-request': 400,
   'not-found': 404,
   'no-such-route': 404,
@@ -148,22 +180,28 @@ const STATUS: { [code: string]: ContentfulStatusCode } = {
   'already-booted': 409,
 }
 
-function answer(c: Context, failure: Failure): Response {
-  const status = STATUS[failure.code] ?? (isRefusalCode(failure.code) ? 422 : 500)
-  const { code, message, facts } = failure
-  return c.json<ErrorBody, ContentfulStatusCode>({ error: { code, message, ...(facts && { facts }) } }, status)
+function answer(response: ServerResponse, status: number, value: unknown): void {
+  const text = JSON.stringify(value)
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+  response.end(text)
+}
+
+function refuse(response: ServerResponse, { code, message, facts }: Failure): void {
+  if (response.headersSent) return void response.destroy()
+  const status = STATUS[code] ?? (isRefusalCode(code) ? 422 : 500)
+  answer(response, status, { error: { code, message, ...(facts && { facts }) } } satisfies ErrorBody)
 }
 
 /**
  * Listen on the socket: its file mode, 0660 for root and `group`, is the access control.
  * @throws Failure `already-running` when another service answers there
  */
-export async function listen(app: Hono, path: string, group: number | undefined, log: Log): Promise<Server> {
+export async function listen(app: RequestListener, path: string, group: number | undefined, log: Log): Promise<Server> {
   if (await answers(path)) throw new Failure('already-running', `cannot listen on ${path}: another superblockd does`)
   await unlink(path).catch(error => {
     if (errno(error) !== 'ENOENT') throw error
   })
-  const server = createServer(getRequestListener(app.fetch))
+  const server = createServer(app)
   const umask = process.umask(0o177)
   try {
     await new Promise<void>((resolve, reject) => {

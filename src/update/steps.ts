@@ -10,6 +10,7 @@ import type { Engine } from '../ostree/engine.ts'
 import { applyDelta, dropRef, importCommit, refCommit } from '../ostree/import.ts'
 import { takeFromCommit } from '../ostree/show.ts'
 import { type Deployment, deployments } from '../ostree/status.ts'
+import { warm } from '../ostree/warm.ts'
 import type { Source } from '../package/read.ts'
 import { type Admitted, admit, type Judges } from './admit.ts'
 import { hooksFolder, hookTerms, programLock, refusedBy } from './hooks.ts'
@@ -55,6 +56,7 @@ async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
   const source = shop.source
   if (!source) throw new Failure('media-gone', `cannot read ${job.path}: the stick was removed`)
   shop.meter.begin('admit', 0)
+  warm(shop.engine)
   const admitted = await admit(source, await shop.judges(), shop.engine, shop.config.state, { signers: [] })
   if ('fits' in admitted) throw new Failure(admitted.code, admitted.why, { facts: admitted.facts })
   if (admitted.id !== job.offer)
