@@ -25,8 +25,13 @@ const TICK = 1000
  */
 export async function watchTrial(folder: string, booted: string, say: (text: string) => void): Promise<void> {
   const started = performance.now()
-  const [ledger, loader] = [await readLedger(folder), await findBootLoader('/')]
-  if (!ledger || !counts(loader) || ledger.target.deployment !== booted) return ready()
+  const ledger = await readLedger(folder)
+  if (ledger?.target.deployment !== booted) return ready()
+  const loader = await findBootLoader('/')
+  if (!counts(loader)) {
+    say(`the boot loader's count cannot be filled up: ${loader.missing}`)
+    return ready()
+  }
   // A count that cannot be kept must not have the device start for ever: the service's verdict is what is left.
   const next = await begin(folder, ledger, loader).catch(error => say(asFailure(error, 'count this start').message))
   await ready()

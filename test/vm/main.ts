@@ -15,6 +15,7 @@ import { install } from './scenarios/install.ts'
 import { filesystems, inbox, twoSticks } from './scenarios/media.ts'
 import { refusals } from './scenarios/refusals.ts'
 import { rollback } from './scenarios/rollback.ts'
+import { failingCheck, hang, panic, trialCuts, uboot } from './scenarios/trial.ts'
 import { unplug } from './scenarios/unplug.ts'
 
 export type Scenario = (lab: Lab, say: (line: string) => void) => Promise<void>
@@ -32,12 +33,20 @@ const SCENARIOS: Record<string, Scenario> = {
   'no-space': noSpace,
   'service-killed': serviceKilled,
   firmware,
+  'trial-check': failingCheck,
+  'trial-panic': panic,
+  'trial-hang': hang,
+  'trial-cuts': trialCuts,
+  'trial-uboot': uboot,
 }
+/** Releases that do not work, and one that does. */
+const TRIAL = Object.keys(SCENARIOS).filter(name => name.startsWith('trial-'))
 /** The least that must hold, in an order in which one goes on where another left the machine. */
 const SMOKE = ['install', 'rollback', 'refusals', 'unplug']
 
-const USAGE = `usage: npm run test:vm -- [smoke | all | SCENARIO… | power-cut --count N --seed S [--from K] [--only K,K…]]
+const USAGE = `usage: npm run test:vm -- [smoke | trial | all | SCENARIO… | power-cut --count N --seed S [--from K] [--only K,K…]]
   smoke     ${SMOKE.join(', ')} (what runs without a word)
+  trial     ${TRIAL.join(', ')}
   SCENARIO  ${Object.keys(SCENARIOS).join(', ')}`
 
 /** What is at work, for whoever interrupts it. */
@@ -48,7 +57,7 @@ const now = () => new Date().toTimeString().slice(0, 8)
 async function main(words: readonly string[]): Promise<number> {
   if (words[0] === 'power-cut') return cutPower(words.slice(1))
   const names = (words.length === 0 ? ['smoke'] : words).flatMap(word =>
-    word === 'smoke' ? SMOKE : word === 'all' ? Object.keys(SCENARIOS) : [word],
+    word === 'smoke' ? SMOKE : word === 'trial' ? TRIAL : word === 'all' ? Object.keys(SCENARIOS) : [word],
   )
   const unknown = names.filter(name => !SCENARIOS[name])
   if (unknown.length > 0) {
