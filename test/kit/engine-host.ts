@@ -24,7 +24,11 @@ const verbs = {
   importCommit: (source: string, commit: string, ref: string) => importCommit(engine, source, commit, ref),
   applyDelta: (file: string, commit: string, ref: string) => applyDelta(engine, file, commit, ref),
   dropRef: (ref: string, to?: string) => dropRef(engine, ref, to),
-  arm: async (os: string, commit: string) => armTrial(engine, { os, commit }, await loadConfig()),
+  async arm(os: string, commit: string) {
+    const config = await loadConfig()
+    await mkdir(config.state, { recursive: true })
+    await armTrial(engine, { os, commit }, config)
+  },
   readTrial: () => readTrial(engine).then(trial => trial ?? null),
   clearTrial: async () => clearTrial(engine, (await loadConfig()).state),
   deploy: (os: string, ref: string) => deploying.deploy(engine, os, ref),

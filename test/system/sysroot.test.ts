@@ -94,6 +94,7 @@ describe.runIf(root)('the tree (needs root)', () => {
     expect(names).toEqual(['config', 'initramfs.img', 'modules.builtin', 'vmlinuz'])
     expect(await text('usr/lib/ostree-boot/kargs')).toBe('console=ttyS0 quiet\n')
     expect((await stat(join(tree, 'usr/sbin/grub-mkconfig'))).mode & 0o777).toBe(0o755)
+    expect(await text('usr/lib/systemd/system.conf.d/50-superblock.conf')).toContain('RuntimeWatchdogSec=30s')
   })
 
   test('has the modes of a system, whatever the umask', async () => {
@@ -553,6 +554,9 @@ describe.runIf(root)('the image (needs root)', () => {
     const { out } = await make('uboot')
     const script = fresh('script')
     await run(['mcopy', '-i', `${out}@@2M`, '::/boot.scr', script])
+    const trial = fresh('trial')
+    await run(['mcopy', '-i', `${out}@@2M`, '::/trial.env', trial])
+    expect(await readFile(trial)).toEqual(Buffer.alloc(512))
     expect(await readFile(script, 'latin1')).toContain('trial_id trial_tries; fi')
     const environment = await within(out, 'cat boot/loader/uEnv.txt')
     expect(environment).toMatch(/^kernel_image=/m)
