@@ -87,8 +87,8 @@ async function ready(): Promise<void> {
 
 /** Whatever keeps the system from shutting down does not keep the kernel from rebooting. */
 async function reboot({ reboot }: Ledger, say: (text: string) => void): Promise<void> {
-  await run(reboot).catch(error => say(String(error)))
-  await sleep(REBOOT * 1000)
+  const asked = run(reboot, { timeout: REBOOT * 1000 }).catch(error => say(asFailure(error, 'reboot').message))
+  await Promise.all([asked, sleep(REBOOT * 1000)])
   say('the reboot does not come about: asking the kernel')
   await run(['sync'], { timeout: 10_000 }).catch(() => {})
   await writeFile('/proc/sysrq-trigger', 'b')

@@ -105,7 +105,8 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
     try {
       // The verdict may have been faster.
       if (!isOnTrial()) refuseIfBusy()
-      await begin(request, booted, target)
+      // A release that is not found good yet has no say in whether it is left.
+      await begin({ ...request, force: request.force || isOnTrial() }, booted, target)
     } finally {
       void advance()
     }

@@ -36,7 +36,7 @@ export interface RollbackJob {
   from: DeploymentName
   to: DeploymentName
   reason: string
-  /** a hook that refuses is not asked */
+  /** also when a hook refuses */
   force?: boolean | undefined
 }
 

@@ -110,10 +110,12 @@ export function makeVerdicts(core: Core): Verdicts {
     return { at: 'failed', job, cause }
   }
 
-  /** Before the boot order changes, what runs may put the data in order for what will run. */
+  /** Before the boot order changes, what runs may put the data in order for what will run. @returns the hook that refuses */
   async function prepareReturn(direction: 'rollback' | 'return', from: ReleaseName, to: ReleaseName) {
     const terms = hookTerms(config, engine, direction, from, to, () => meter.beat())
-    return (await runHooks(config.hooks.folder, 'pre-rollback', terms)).failed
+    const { failed } = await runHooks(config.hooks.folder, 'pre-rollback', terms)
+    if (failed) core.log.warn({ hook: failed.name, said: failed.output }, 'a hook refuses to go back')
+    return failed
   }
 
   async function fallBack(job: InstallJob, cause: Cause): Promise<State> {
@@ -124,11 +126,8 @@ export function makeVerdicts(core: Core): Verdicts {
       to: job.from.version,
       ...cause,
     })
-    if (isTarget(job, (await core.device()).booted)) {
-      // Nobody is there to decide: a hook that refuses is noted, and the device goes back.
-      const refusing = await prepareReturn('return', job.to, job.from)
-      if (refusing) core.log.warn({ hook: refusing.name, said: refusing.output }, 'going back against a hook')
-    }
+    // Nobody is there to decide: a hook that refuses does not hold up the device.
+    if (isTarget(job, (await core.device()).booted)) await prepareReturn('return', job.to, job.from)
     try {
       await giveUpReserve(config.state)
       await setDefault(engine, job.from)
@@ -150,11 +149,9 @@ export function makeVerdicts(core: Core): Verdicts {
     meter.begin('rollback', 0)
     try {
       // After a power cut the target may be running already.
-      const refusing =
-        job.force || isTarget(job, (await core.device()).booted)
-          ? undefined
-          : await prepareReturn('rollback', job.from, job.to)
-      if (refusing) throw refusedBy(refusing, `go back to version ${job.to.version}`)
+      const isThere = isTarget(job, (await core.device()).booted)
+      const refusing = isThere ? undefined : await prepareReturn('rollback', job.from, job.to)
+      if (refusing && !job.force) throw refusedBy(refusing, `go back to version ${job.to.version}`)
       await setDefault(engine, job.to)
     } catch (error) {
       const cause = causeOf(asFailure(error, 'roll back'))
