@@ -38,6 +38,8 @@ export interface Lab {
   fresh(options?: Partial<MachineOptions>): Promise<Machine>
   /** keep a machine as it is for those who ask for `name`; it is off then */
   keep(name: string, input: string, machine: Machine): Promise<void>
+  /** what is on a machine's screen, to be kept as .cache/vm/pictures/NAME.png */
+  picture(machine: Machine, name: string): Promise<void>
   /** every machine of this scenario */
   machines: readonly Machine[]
 }
@@ -126,6 +128,10 @@ export async function openLab(sample: Sample, folder: string): Promise<Lab> {
         await lab.keep(name, input, machine)
       }
       return wake(at, { sticks })
+    },
+    async picture(machine, name) {
+      await mkdir(join(CACHE, 'pictures'), { recursive: true })
+      await machine.picture(join(CACHE, 'pictures', `${name}.png`))
     },
     async keep(name, input, machine) {
       const at = await kept(name, input)

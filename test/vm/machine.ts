@@ -264,6 +264,8 @@ async function wake(qmp: Qmp, guest: Guest, bootId: string): Promise<void> {
   }
   guest.woken(bootId)
   await qmp.do('cont')
+  // The agent told what there was to tell before the machine was saved; after an answer it tells it again.
+  await guest.http('GET /v1/status HTTP/1.0\r\nHost: superblock\r\n\r\n')
 }
 
 function describe(snapshot: Snapshot | undefined): string {

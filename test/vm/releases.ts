@@ -44,19 +44,14 @@ export async function makePackage(sample: Sample, change: Change): Promise<strin
   const work = `${file}.unfinished`
   await rm(work, { recursive: true, force: true })
   await layOut(join(work, 'tree'), change)
-  const ref = `lab/${digest}`
-  const argv = ['ostree', `--repo=${repo}`, 'commit', `--branch=${ref}-tree`, `--tree=ref=${SAMPLE.ref}`]
+  const argv = ['ostree', `--repo=${repo}`, 'commit', `--branch=lab/${digest}`, `--tree=ref=${SAMPLE.ref}`]
   await run([...argv, `--tree=dir=${join(work, 'tree')}`])
-  const timestamp = change.timestamp ?? (await after(repo, Number(version.split('.')[1])))
-  await builder([
-    ...['commit', '--ostree-repo', repo, '--from-repo', repo, `${ref}-tree`, '--ref', ref],
-    ...['--version', version, '--timestamp', timestamp],
-  ])
-  // A device follows the product's ref: the commit gets its place there in a repo of its own.
+  // The device follows the product's ref, of which this one becomes the only commit in a repo of its own.
   const line = join(work, 'repo')
-  await run(['ostree', 'init', `--repo=${line}`, '--mode=archive'])
-  await run(['ostree', 'pull-local', `--repo=${line}`, repo, ref])
-  await run(['ostree', `--repo=${line}`, 'refs', `--create=${SAMPLE.ref}`, ref])
+  await builder([
+    ...['commit', '--ostree-repo', line, '--from-repo', repo, `lab/${digest}`, '--ref', SAMPLE.ref],
+    ...['--version', version, '--timestamp', change.timestamp ?? (await after(repo, Number(version.split('.')[1])))],
+  ])
   const key = (await readdir(sample.keys)).find(name => name.endsWith('.key')) ?? ''
   await builder([
     ...['package', '--ostree-repo', line, '--ref', SAMPLE.ref, '--os', SAMPLE.os, '--compatible', compatible],

@@ -1,6 +1,5 @@
 /** The main job, as a technician does it: a stick, a few keys, a reboot; and what has become of the device's own files. */
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import type { Lab } from '../lab.ts'
 import { makeStick } from '../sticks.ts'
 import { UPDATED } from './rollback.ts'
@@ -13,7 +12,7 @@ export async function install(lab: Lab, say: (line: string) => void): Promise<vo
   )
   await machine.plug('stick', await makeStick(lab.folder, 'stick', { 'acme-2.0.superblock': lab.sample.package }))
   await machine.sees(/Version 2\.0 can be installed/)
-  await machine.picture(join(lab.folder, 'found.png'))
+  await lab.picture(machine, 'found')
   say('the console offers 2.0')
 
   await machine.press('ret')
@@ -22,13 +21,13 @@ export async function install(lab: Lab, say: (line: string) => void): Promise<vo
   await machine.sees(/Install version 2\.0 in place of 1\.0\?/)
   await machine.press('y')
   await machine.sees(/L E A V E {3}T H E {3}S T I C K/)
-  await machine.picture(join(lab.folder, 'progress.png'))
+  await lab.picture(machine, 'progress')
   await machine.waitFor(({ job }) => job?.stick === 'remove', 'the end of reading')
   await machine.sees(/M A Y {3}B E {3}R E M O V E D/)
   await machine.unplug('stick')
   say('the stick is out again')
   await machine.sees(/Ready\. Reboot to finish/)
-  await machine.picture(join(lab.folder, 'ready.png'))
+  await lab.picture(machine, 'ready')
   say('2.0 is installed')
   assert.match(await machine.run('ostree admin status'), /acme .*\(pending\)\n.*Version: 2\.0/)
 
@@ -61,7 +60,7 @@ export async function install(lab: Lab, say: (line: string) => void): Promise<vo
   assert.match(await machine.run('acme-gateway'), /acme-gateway 2\.0/)
   // A console that was up while the checks ran shows how they ended.
   await machine.sees(/Nothing more needs to be done|Insert a stick/)
-  await machine.picture(join(lab.folder, 'done.png'))
+  await lab.picture(machine, 'done')
   await machine.press('esc')
   await machine.sees(/Insert a stick/)
   await lab.keep(UPDATED, '', machine)

@@ -1,7 +1,6 @@
 /** Everything that is wrong with what technicians bring, on one stick: each is listed with its reason, none is installed. */
 import assert from 'node:assert/strict'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
 import { assemble, smallPackage } from '../../kit/packages.ts'
 import { newKey } from '../../kit/releases.ts'
 import type { Lab } from '../lab.ts'
@@ -51,7 +50,7 @@ export async function refusals(lab: Lab, say: (line: string) => void): Promise<v
   await machine.sees(/nothing|cannot be installed|no/i)
   await machine.press('p')
   const list = await machine.sees(/Packages that were found/)
-  await machine.picture(join(lab.folder, 'refused.png'))
+  await lab.picture(machine, 'refused')
   for (const [, words] of Object.values(EXPECTED)) assert.match(list, words)
   // On a file that does not fit, Enter does nothing.
   await machine.press('ret')

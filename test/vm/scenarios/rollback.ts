@@ -1,6 +1,5 @@
 /** Back to the release before, from the console: the reason is asked for and kept, /etc is the old one's, data stays. */
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import type { Lab } from '../lab.ts'
 import type { Machine } from '../machine.ts'
 import { install, installed, order, reboot } from '../operate.ts'
@@ -29,7 +28,7 @@ export async function rollback(lab: Lab, say: (line: string) => void): Promise<v
 
   await machine.press('r')
   await machine.sees(/Which release should the device return to\?/)
-  await machine.picture(join(lab.folder, 'rollback.png'))
+  await lab.picture(machine, 'rollback')
   await machine.press('ret')
   await machine.sees(/Reason:/)
   await machine.press(...'night shift', 'ret')

@@ -1,6 +1,5 @@
 /** The stick is pulled while it is read; another one with the same package lets the installation go on where it was. */
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import type { Lab } from '../lab.ts'
 import { install, installed, order } from '../operate.ts'
 import { makePackage } from '../releases.ts'
@@ -26,7 +25,7 @@ export async function unplug(lab: Lab, say: (line: string) => void): Promise<voi
   const paused = await machine.waitFor(({ job }) => job?.state === 'paused', 'the pause')
   assert.equal(paused.job?.code, 'media-gone')
   await machine.sees(/P U T {3}T H E {3}S T I C K {3}B A C K/)
-  await machine.picture(join(lab.folder, 'paused.png'))
+  await lab.picture(machine, 'paused')
   assert.equal(await order(machine), '1.0 booted')
 
   await machine.plug('second', second)
