@@ -22,7 +22,7 @@ load() { # FILE ADDRESS
 }
 fatload() { load "$ESP/$4" "$3"; }
 ext4load() { load "$SYSROOT/$4" "$3"; }
-fatwrite() { head -c $((0x$5)) "$memory/$3" | dd of="$ESP/$4" conv=notrunc status=none; }
+fatwrite() { head -c $((0x$5)) "$memory/$3" >"$ESP/$4"; }
 env() {
   verb=$1
   shift
