@@ -8,6 +8,7 @@ import { type FileHandle, readlink, statfs } from 'node:fs/promises'
 import { asFailure, Failure } from '../base/failure.ts'
 import { onLines } from '../base/lines.ts'
 import { openRegular, readInto } from '../base/source.ts'
+import { readAsAsked } from './advise.ts'
 import { watchMedium } from './watch.ts'
 import { type Answer, type Event, type Request, SLOT, SLOTS } from './wire.ts'
 
@@ -33,6 +34,7 @@ export function serve(root: string, watching: boolean): void {
           await file.close()
           throw new Failure('not-a-package', `cannot open ${request.path}: it is reached through a link`)
         }
+        await readAsAsked(file.fd)
         open.set(++handles, { file, path: request.path })
         return { handle: handles, size }
       }
