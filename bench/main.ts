@@ -6,6 +6,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { readIfThere } from '../src/base/files.ts'
 import { run } from '../src/base/run.ts'
 import { openCache } from './cache.ts'
 import type { Contender, Way } from './contender.ts'
@@ -45,7 +46,7 @@ const HELP = `npm run bench -- [options]
   --only A,B       these contenders: ${CONTENDERS.map(({ name }) => name).join(', ')}
   --scenario TEXT  only scenarios with this in their name
   --json FILE      all runs, and the machine
-  --markdown FILE  the tables (standard output in any case)
+  --markdown FILE  the tables, or the part of the file between the comments "results" (standard output in any case)
   --svg FILE       a picture
 `
 
@@ -100,8 +101,17 @@ async function main(): Promise<void> {
   }
   const text = markdown(results)
   process.stdout.write(text)
-  if (values.markdown) await writeFile(values.markdown, text)
+  if (values.markdown) await writeTables(values.markdown, text)
   if (values.svg) await writeFile(values.svg, plot(results))
+}
+
+/** Where the file has a place for the tables, only that is replaced. */
+async function writeTables(file: string, text: string): Promise<void> {
+  const [before, after] = ['<!-- results -->', '<!-- /results -->']
+  const page = (await readIfThere(file)) ?? ''
+  const [start, end] = [page.indexOf(before), page.indexOf(after)]
+  const whole = start < 0 || end < start ? text : `${page.slice(0, start)}${before}\n\n${text}\n${page.slice(end)}`
+  await writeFile(file, whole)
 }
 
 const keyOf = ({ name }: Contender, { from, to }: Way) => `${name} ${from} ${to}`
