@@ -47,7 +47,7 @@ export async function refusals(lab: Lab, say: (line: string) => void): Promise<v
   assert.equal(job, null)
   say('each is refused for its reason')
 
-  await machine.sees(/nothing|cannot be installed|no/i)
+  await machine.sees(/Nothing that was found fits this device/)
   await machine.press('p')
   const list = await machine.sees(/Packages that were found/)
   await lab.picture(machine, 'refused')
