@@ -1,6 +1,7 @@
 /** A trial as a whole: the boot loader's count and the account that user space keeps of it begin and end together. */
+import { Failure } from '../base/failure.ts'
 import { counts, findBootLoader, type Trial, trialId } from '../boot/bootloader.ts'
-import { dropLedger, newLedger, writeLedger } from '../boot/ledger.ts'
+import { dropLedger, newLedger, readLedger, writeLedger } from '../boot/ledger.ts'
 import { crashRecords, hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
@@ -42,6 +43,9 @@ export async function armTrial(
 export async function clearTrial(engine: Engine, state: string): Promise<void> {
   const loader = await findBootLoader(engine.sysroot)
   if (counts(loader)) await loader.clear()
+  // It counted once: where it cannot be reached any more, it would go on and throw a release away that was found good.
+  else if (await readLedger(state))
+    throw new Failure('uboot-env', `cannot end the trial: ${loader.missing}; see that the partition is mounted`)
   await dropLedger(state)
 }
 

@@ -290,6 +290,19 @@ describe('with U-Boot', () => {
     expect((await cli(device, 'doctor')).stdout).toContain('U-Boot counts the starts of a new release')
   })
 
+  test('a release that cannot reach the boot loader’s memory does not pass for good', async () => {
+    await installed('u-gone', { bootLoader: 'uboot', config: '[trial]\ndeadline = 8\ntries = 1\n' })
+    await device.boot({ service: false, watch: true })
+    await rm(join(device.folder, 'esp/boot.scr'))
+    await device.service.start()
+    await device.rebooted()
+    await writeFile(join(device.folder, 'esp/boot.scr'), '')
+    await device.boot({ service: false, watch: true })
+    await device.rebooted()
+    expect((await device.boot()).id).toContain(product.commits['1.0'])
+    expect((await atRest(device)).job).toMatchObject({ state: 'fell-back', code: 'boot-failed' })
+  })
+
   test('a check that fails: back by itself', async () => {
     await installed('u-check', { bootLoader: 'uboot' })
     await device.boot({ service: false })
