@@ -184,8 +184,8 @@ Architecture: ${architecture}
 Maintainer: ${MAINTAINER}
 Installed-Size: ${installed}
 Depends: ${libraries()}, mount, nodejs (>= 20.19), ostree (>= 2022.7), systemd | systemd-standalone-sysusers | systemd-sysusers
-Recommends: systemd, udev
-Suggests: gnupg
+Recommends: default-dbus-system-bus | dbus-system-bus, systemd, udev
+Suggests: gnupg, libubootenv-tool
 Section: admin
 Priority: optional
 Description: offline updates from USB sticks for OSTree devices
