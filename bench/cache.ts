@@ -11,7 +11,7 @@ const UNFINISHED = join(CACHE, 'unfinished')
 
 /** Remove what an interrupted run left. The caller holds the lock: nobody else is at work here. */
 export async function openCache(): Promise<void> {
-  await detachBelow(UNFINISHED)
+  await detachBelow(CACHE)
   await rm(UNFINISHED, { recursive: true, force: true })
   await mkdir(UNFINISHED, { recursive: true })
 }
