@@ -46,7 +46,10 @@ export async function install(lab: Lab, say: (line: string) => void): Promise<vo
       { version: '1.0', booted: false, rollback: true },
     ],
   )
-  assert.ok(health?.checks.some(({ name }) => name === '10-gateway'), 'the check that the product brings has run')
+  assert.ok(
+    health?.checks.some(({ name }) => name === '10-gateway'),
+    'the check that the product brings has run',
+  )
   assert.ok(health?.checks.every(({ ok }) => ok))
   assert.equal(
     await machine.run('cat /etc/acme/gateway.conf'),
