@@ -130,7 +130,7 @@ export async function listing(folder: string): Promise<string[]> {
 export async function whileStaging<T>(device: Device, action: (pid: number) => Promise<T>): Promise<T> {
   const pid = await device.service.pid()
   if (pid === undefined) throw new Error('the service does not run')
-  for (const end = Date.now() + 20_000; Date.now() < end; ) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
     const [id] = await staged(device)
     const objects = id ? await readdir(join(stateOf(device), 'staging', id, 'repo/objects')).catch(() => []) : []
     if (objects.length > 0) {

@@ -14,7 +14,7 @@ export interface Screen {
   isAlternate(): boolean
   /** whether the program hid the cursor and did not show it again */
   isCursorHidden(): boolean
-  /** waits until the screen matches; fails with the screen as it is after 10 s */
+  /** waits until the screen matches; fails with the screen as it is after 40 s */
   sees(words: RegExp): Promise<void>
   press(...keys: string[]): Promise<void>
   /** something else writes on the terminal */
@@ -25,9 +25,9 @@ export interface Screen {
   ended: Promise<number>
 }
 
-/** Wait until the text that is shown matches. @throws Error with that text after 10 s */
+/** Wait until the text that is shown matches. @throws Error with that text after 40 s */
 export async function sees(text: () => string, words: RegExp): Promise<void> {
-  for (const end = performance.now() + 10_000; performance.now() < end; await sleep(30)) if (words.test(text())) return
+  for (const end = performance.now() + 40_000; performance.now() < end; await sleep(30)) if (words.test(text())) return
   throw new Error(`cannot see ${words} on the screen:\n${text()}`)
 }
 

@@ -124,8 +124,12 @@ test('a cancelled installation changes nothing, and says so', async () => {
   const before = await order(device)
   await device.insert(stick)
   await sees(/can be installed/)
+  await press(enter)
+  await sees(/Packages that were found/)
+  await press(enter)
+  await sees(/Install version 2\.0/)
   const pulled = whileStaging(device, () => device.remove(stick, { lazy: true }))
-  await press(enter, enter, 'y')
+  await press('y')
   await pulled
   await sees(/The stick was removed[\s\S]*c cancel/)
   await press('c')

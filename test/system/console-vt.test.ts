@@ -36,7 +36,7 @@ describe.skipIf(why !== undefined)(`on a Linux virtual terminal${why ? ` (skippe
     await sees(/→ {2}2\.0 +fits, newest[\s\S]*Signed by +Gadget Releases/)
     expect(missing()).toBe(0)
     await press('\u001b', 'r')
-    await sees(/→ {2}0\.9[\s\S]*pinned[\s\S]*left because: Version 2\.0 failed/)
+    await sees(/→ {2}0\.9[\s\S]*pinned[\s\S]*left because: version 2\.0 failed/)
     expect(missing()).toBe(0)
     control.set(snapshot({ media: [medium()], job: job() }))
     await sees(/│ {2}L E A V E {3}T H E {3}S T I C K {3}I N {2}│[\s\S]*√ {2}checking[\s\S]*█{10,}░{10,}[\s\S]*25 %/)
