@@ -44,7 +44,14 @@ export async function makeImage(kind: Kind, file: string, folder: string, megaby
   await truncate(file, megabytes * 2 ** 20)
   const image = { kind, file }
   await run([...MAKE[kind], file])
-  if (kind === 'vfat') await run(['sh', '-c', 'cd "$0" && mcopy -i "$1" -s -Q ./* ::', folder, file])
+  if (kind === 'vfat')
+    await run([
+      'sh',
+      '-c',
+      'cd "$0" && find . -mindepth 1 -maxdepth 1 -exec mcopy -i "$1" -s -Q {} :: ";"',
+      folder,
+      file,
+    ])
   else {
     const at = await mkdtemp(`${file}-`)
     const mounted = await mount(image, at, { writable: true })

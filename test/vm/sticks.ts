@@ -50,12 +50,28 @@ async function partitioned(filesystem: string, kind: Kind, size: number): Promis
 }
 
 /** The first block of an APFS container as far as it is looked at (Apple File System Reference, nx_superblock_t). */
-const APFS = Buffer.from(`0100008000000000${Buffer.from('NXSB').toString('hex')}00100000`, 'hex')
+function apfsBlock(): Buffer {
+  const block = Buffer.alloc(4096)
+  block.writeUInt32LE(0x8000_0001, 24) // an ephemeral object: the container's superblock
+  block.write('NXSB', 32, 'latin1')
+  block.writeUInt32LE(block.length, 36)
+  // Fletcher's checksum of all that follows it.
+  const MAX = 0xffff_ffff
+  let [low, high] = [0, 0]
+  for (let at = 8; at < block.length; at += 4) {
+    low = (low + block.readUInt32LE(at)) % MAX
+    high = (high + low) % MAX
+  }
+  const first = MAX - ((low + high) % MAX)
+  block.writeUInt32LE(first, 0)
+  block.writeUInt32LE(MAX - ((low + first) % MAX), 4)
+  return block
+}
 
 /** A stick that this device cannot read: what somebody with a Mac brings. */
 export async function makeForeignStick(folder: string, name: string): Promise<string> {
   const file = join(folder, `${name}.img`)
-  await writeFile(file, Buffer.concat([Buffer.alloc(24), APFS]))
+  await writeFile(file, apfsBlock())
   await truncate(file, 64 * 2 ** 20)
   return file
 }
