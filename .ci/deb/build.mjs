@@ -39,7 +39,8 @@ const out = (command, args, options) =>
 if (process.versions.modules !== '115') stop(`this is Node ${process.version}, and Debian 13 has Node 20: use that one`)
 if (!existsSync('node_modules/usb-detection/build/Release/detection.node')) {
   // An optional dependency: npm passed over it when its compiler was missing.
-  execFileSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: 'inherit' })
+  rmSync('node_modules/.superblock-lock', { force: true })
+  execFileSync('sh', ['.ci/setup'], { stdio: 'inherit' })
   if (!existsSync('node_modules/usb-detection/build/Release/detection.node'))
     stop('usb-detection could not be compiled; see: npm rebuild usb-detection')
 }

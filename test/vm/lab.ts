@@ -12,6 +12,8 @@ import { hardware, type Machine, type MachineOptions, openMachine } from './mach
 const DISK = '3G'
 /** Seconds of a first start, which makes keys, caches and machine id. */
 const FIRST_START = 600
+/** Seconds to wait for what is not expected to come. */
+const IMPATIENCE = 180
 
 export interface Sample {
   /** disk image of release 1.0 */
@@ -67,8 +69,11 @@ export async function findSample(): Promise<Sample> {
   }
 }
 
-/** @param folder of the scenario; what an earlier run left in it goes */
-export async function openLab(sample: Sample, folder: string): Promise<Lab> {
+/**
+ * @param folder of the scenario; what an earlier run left in it goes
+ * @param breakage commands that break something in every machine that the scenario gets
+ */
+export async function openLab(sample: Sample, folder: string, breakage?: string): Promise<Lab> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   const machines: Machine[] = []
@@ -80,7 +85,7 @@ export async function openLab(sample: Sample, folder: string): Promise<Lab> {
     const disk = join(own, 'disk.qcow2')
     const size = options.size ? [options.size] : []
     await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', options.backing, '-F', options.format, disk, ...size])
-    const machine = await openMachine({ ...options, folder: own, disk })
+    const machine = await openMachine({ ...options, folder: own, disk, ...(breakage ? { patience: IMPATIENCE } : {}) })
     machines.push(machine)
     await machine.start()
     return machine
@@ -101,34 +106,47 @@ export async function openLab(sample: Sample, folder: string): Promise<Lab> {
     return machine
   }
 
+  const fresh: Lab['fresh'] = options => {
+    const backing = options?.firmware === 'uboot' ? sample.ubootImage : sample.image
+    return open({ backing, format: 'raw', size: DISK, ...options })
+  }
+
+  async function ready(): Promise<Machine> {
+    const at = await kept('ready', '')
+    if (!(await isThere(at))) {
+      const machine = await fresh()
+      await machine.waitFor(({ health }) => health?.verdict === 'good', 'a healthy device', FIRST_START)
+      await machine.sees(/Insert a stick/)
+      await machine.run('systemctl is-system-running --wait', { seconds: FIRST_START, accept: [1] })
+      await lab.keep('ready', '', machine)
+    }
+    return wake(at)
+  }
+
+  async function after(name: string, { make, input = '', from = ready, sticks = {} }: Preparation): Promise<Machine> {
+    const at = await kept(name, input)
+    if (!(await isThere(at))) {
+      const machine = await from()
+      await make(machine)
+      await lab.keep(name, input, machine)
+    }
+    return wake(at, { sticks })
+  }
+
+  async function broken(machine: Machine): Promise<Machine> {
+    if (!breakage) return machine
+    await machine.rebooted('')
+    await machine.run(breakage)
+    return machine
+  }
+
   const lab: Lab = {
     sample,
     folder,
     machines,
-    fresh(options) {
-      const backing = options?.firmware === 'uboot' ? sample.ubootImage : sample.image
-      return open({ backing, format: 'raw', size: DISK, ...options })
-    },
-    async ready() {
-      const at = await kept('ready', '')
-      if (!(await isThere(at))) {
-        const machine = await lab.fresh()
-        await machine.waitFor(({ health }) => health?.verdict === 'good', 'a healthy device', FIRST_START)
-        await machine.sees(/Insert a stick/)
-        await machine.run('systemctl is-system-running --wait', { seconds: FIRST_START, accept: [1] })
-        await lab.keep('ready', '', machine)
-      }
-      return wake(at)
-    },
-    async after(name, { make, input = '', from = lab.ready, sticks = {} }) {
-      const at = await kept(name, input)
-      if (!(await isThere(at))) {
-        const machine = await from()
-        await make(machine)
-        await lab.keep(name, input, machine)
-      }
-      return wake(at, { sticks })
-    },
+    fresh: async options => broken(await fresh(options)),
+    ready: async () => broken(await ready()),
+    after: async (name, how) => broken(await after(name, how)),
     async picture(machine, name) {
       await mkdir(join(CACHE, 'pictures'), { recursive: true })
       await machine.picture(join(CACHE, 'pictures', `${name}.png`))
@@ -141,11 +159,11 @@ export async function openLab(sample: Sample, folder: string): Promise<Lab> {
       const bootId = machine.bootId()
       await machine.save(join(work, 'memory'))
       await writeFile(join(work, 'boot-id'), bootId)
-      // The disk stands on another one, which may go; what is kept stands on the image alone.
-      await run([
-        ...['qemu-img', 'convert', '-O', 'qcow2', '-B', sample.image, '-F', 'raw'],
-        ...[join(machine.folder, 'disk.qcow2'), join(work, 'disk.qcow2')],
-      ])
+      // The disk stands on another one, which may go; what is kept stands on the image alone. (To convert it to one that
+      // stands there would leave out what the disk below it has.)
+      const disk = join(machine.folder, 'disk.qcow2')
+      await run(['qemu-img', 'rebase', '-f', 'qcow2', '-b', sample.image, '-F', 'raw', disk])
+      await run(['cp', '--sparse=always', disk, join(work, 'disk.qcow2')])
       for (const other of await readdir(CACHE))
         if (other.startsWith(`${name}-`) && other !== basename(work))
           await rm(join(CACHE, other), { recursive: true, force: true })

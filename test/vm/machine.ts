@@ -25,6 +25,8 @@ export interface MachineOptions {
   processors?: number
   /** sticks that are in when it is switched on: names and files with their bytes */
   sticks?: Record<string, string>
+  /** seconds to wait for something that has no time of its own */
+  patience?: number
 }
 
 export interface Machine {
@@ -84,7 +86,7 @@ export const hardware = async (firmware: Firmware, processors: number): Promise<
 ]
 
 export async function openMachine(options: MachineOptions): Promise<Machine> {
-  const { folder, disk, firmware = 'bios', clock = 'utc', processors = 2 } = options
+  const { folder, disk, firmware = 'bios', clock = 'utc', processors = 2, patience = PATIENCE } = options
   const serial = join(folder, 'serial.log')
   let woken = options.woken
   let qemu: { qmp: Qmp; guest: Guest; ended: Promise<unknown>; kill(): void } | undefined
@@ -115,7 +117,8 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
           ],
           ...['-qmp', `unix:${socket('qmp')},server=on,wait=off`, ...(await guestArguments(work, socket('guest')))],
           ...Object.entries(options.sticks ?? {}).flatMap(([name, file]) => [
-            ...['-blockdev', `driver=raw,node-name=${name},file.driver=file,file.filename=${file}`],
+            // Machines side by side share one, which none of them writes to.
+            ...['-blockdev', `driver=raw,node-name=${name},file.driver=file,file.filename=${file},file.locking=off`],
             ...['-device', `usb-storage,id=${name},drive=${name},bus=usb.0,removable=on`],
           ]),
           ...(woken ? ['-incoming', `exec:cat ${woken.memory}`] : []),
@@ -147,13 +150,13 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
     },
     async status() {
       const { guest } = up()
-      for (const end = Date.now() + PATIENCE * 1000; Date.now() < end; await guest.news()) {
+      for (const end = Date.now() + patience * 1000; Date.now() < end; await guest.news()) {
         const now = guest.snapshot()
         if (now) return now
       }
       throw new Error('the service says nothing')
     },
-    async waitFor(is, what, seconds = PATIENCE) {
+    async waitFor(is, what, seconds = patience) {
       let last: Snapshot | undefined
       for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
         const snapshot = qemu?.guest.snapshot()
@@ -164,7 +167,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
       throw new Error(`cannot find ${what} within ${seconds} s; last seen: ${describe(last)}`)
     },
     wentDown: () => new Promise(resolve => up().qmp.on('RESET', () => resolve())),
-    async rebooted(before, seconds = PATIENCE) {
+    async rebooted(before, seconds = patience) {
       for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(200)) {
         const now = machine.bootId()
         if (now !== '' && now !== before) return
@@ -211,7 +214,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
       }
       return lines.replaceAll(/ +$/gm, '').trimEnd()
     },
-    async sees(words, seconds = PATIENCE) {
+    async sees(words, seconds = patience) {
       let last = ''
       for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(1000)) {
         last = await machine.screen().catch(String)
