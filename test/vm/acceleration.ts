@@ -10,7 +10,7 @@ export async function acceleration(): Promise<string[]> {
     () => false,
   )
   if (may && /^flags\s*:.* (vmx|svm) /m.test(processor)) return ['-accel', 'kvm', '-cpu', 'host']
-  // What makes an emulated processor slower: string instructions that the kernel then uses, a fifth level of page tables,
-  // and modules for virtual machines inside it.
-  return ['-accel', 'tcg,thread=multi', '-cpu', 'max,-erms,-fsrm,-la57,-svm']
+  // What makes an emulated processor slower: string and vector instructions that kernel and libraries then use (a fifth of
+  // a start), a fifth level of page tables, and modules for virtual machines inside it.
+  return ['-accel', 'tcg,thread=multi', '-cpu', 'max,-erms,-fsrm,-avx,-avx2,-la57,-svm']
 }
