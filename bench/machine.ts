@@ -27,6 +27,7 @@ export async function emptyResults(command: string, contenders: readonly Contend
     packages: [],
     startUps: [],
     runs: [],
+    failed: [],
   }
 }
 

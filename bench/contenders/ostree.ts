@@ -18,7 +18,7 @@ export const ostree: Contender = {
       ...[`--to=${commits[to]}`, `--filename=${join(folder, 'delta')}`],
     ])
   },
-  disk: ({ devices }, { from }) => (from === '3' ? undefined : devices[from]),
+  disk: ({ devices }, { from }) => devices[from],
   async begin({ materials, way, group, disk, stick, folder }) {
     const sysroot = join(folder, 'sysroot')
     await disk.mount(sysroot)

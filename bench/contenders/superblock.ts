@@ -32,7 +32,7 @@ export const superblock: Contender = {
     await source.close()
     return first?.header ?? 0
   },
-  disk: ({ devices }, { from }) => (from === '3' ? undefined : devices[from]),
+  disk: ({ devices }, { from }) => devices[from],
   begin,
 }
 

@@ -22,6 +22,7 @@ const results = (runs: Measured[]): Results => ({
   ],
   startUps: [{ 'superblock status': 0.3, 'superblock --version': 0.1 }],
   runs,
+  failed: [],
 })
 
 test('a median is the middle, or between the two in the middle', () => {
