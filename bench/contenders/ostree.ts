@@ -9,6 +9,7 @@ export const ostree: Contender = {
   kind: 'ostree',
   programs: ['ostree'],
   sources: [],
+  isSingle: true,
   perBase: true,
   async pack({ repo, commits }, { from, to }, folder) {
     // The factory's release is next to nothing: a delta from it would be a full one that no other device can use.

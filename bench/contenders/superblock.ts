@@ -18,6 +18,7 @@ export const superblock: Contender = {
   kind: 'superblock',
   programs: ['ostree'],
   sources: ['src/builder', 'src/package'],
+  isSingle: false,
   perBase: false,
   async pack({ repo, keys, commits }, { to }, folder) {
     const secret = (await readdir(keys)).find(name => name.endsWith('.key')) ?? 'no key'
