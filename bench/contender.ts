@@ -17,6 +17,8 @@ export interface Contender {
   programs: readonly string[]
   /** the folders of sources that its packages depend on, beside `pack` itself */
   sources: readonly string[]
+  /** Does making its package take one core, whatever there is? */
+  isSingle: boolean
   /** Does its package depend on what the device has? */
   perBase: boolean
   /** Put the package for the way into the folder, which becomes the stick. What it takes is measured. */

@@ -27,12 +27,16 @@ export async function emptyResults(command: string, contenders: readonly Contend
     packages: [],
     startUps: [],
     runs: [],
+    failed: [],
   }
 }
 
 /** Of the Debian package that a program is from. */
 async function versionOf(program: string): Promise<string> {
-  const script = 'dpkg-query --show "$(dpkg -S "$(readlink -f "$(command -v "$1")")" | cut -d: -f1)" | cut -f2'
+  // Packages of before /bin became a link to /usr/bin still list their files there.
+  const script = `path=$(readlink -f "$(command -v "$1")")
+    package=$(dpkg -S "$path" || dpkg -S "\${path#/usr}")
+    dpkg-query --show "\${package%%:*}" | cut -f2`
   return (await run(['sh', '-c', script, 'sh', program]).catch(() => ({ stdout: 'unknown' }))).stdout.trim()
 }
 

@@ -21,18 +21,19 @@ import { describe, emptyResults } from './machine.ts'
 import { makeMaterials } from './materials.ts'
 import { makeStick, measure, type Pack } from './measure.ts'
 import { plot } from './plot.ts'
-import { MB, type Measured, markdown, type Scenario } from './report.ts'
+import { json, MB, type Measured, markdown, type Scenario } from './report.ts'
 import type { Size } from './trees.ts'
 
 const CONTENDERS = [superblock, ostree, rauc, swupdate, mender, casync, copying, hashing]
 
+const SIZES: readonly Size[] = [300, 1000]
 const full: Way = { from: '0', to: '1' }
 const update: Way = { from: '1', to: '2' }
 const kernel: Way = { from: '2', to: '3' }
 const SCENARIOS: readonly Scenario[] = [
   { name: 'full installation', way: full, quick: true },
   { name: 'update', way: update, quick: true },
-  { name: 'update with a new kernel', way: kernel, quick: true },
+  { name: 'update with a new kernel', way: kernel, quick: false },
   { name: 'update, stick of 20 MB/s', way: update, rate: 20 * MB, quick: true },
   { name: 'update, stick of 100 MB/s', way: update, rate: 100 * MB, quick: false },
   { name: 'full installation, stick of 20 MB/s', way: full, rate: 20 * MB, quick: false },
@@ -43,9 +44,9 @@ const HELP = `npm run bench -- [options]
   --quick          300 MB, 3 rounds, the essential scenarios
   --size 300|1000  one size instead of both
   --runs N         rounds (7)
-  --only A,B       these contenders: ${CONTENDERS.map(({ name }) => name).join(', ')}
-  --scenario TEXT  only scenarios with this in their name
-  --json FILE      all runs, and the machine
+  --only A,B       these contenders, by the start of their names: ${CONTENDERS.map(({ name }) => name).join(', ')}
+  --scenario TEXT  only scenarios with this in their name: ${SCENARIOS.map(({ name }) => name).join('; ')}
+  --json FILE      all runs, their medians, the budget, and the machine; written after every run
   --markdown FILE  the tables, or the part of the file between the comments "results" (standard output in any case)
   --svg FILE       a picture
 `
@@ -60,43 +61,78 @@ async function main(): Promise<void> {
   })
   if (values.help) return void process.stdout.write(HELP)
   if (process.getuid?.() !== 0) throw new Error('cannot measure: loop devices and control groups need root; use sudo')
-  const sizes = values.size ? [Number(values.size) as Size] : values.quick ? [300 as const] : ([300, 1000] as const)
+  if (values.size && !SIZES.includes(Number(values.size) as Size))
+    throw new Error(`cannot measure the size ${values.size}: there are ${SIZES.join(' and ')}`)
+  const sizes = values.size ? [Number(values.size) as Size] : values.quick ? SIZES.slice(0, 1) : SIZES
   const rounds = Number(values.runs ?? (values.quick ? 3 : 7))
+  if (!(rounds >= 1)) throw new Error(`cannot measure ${values.runs} rounds: give a number of 1 or more`)
   const scenarios = SCENARIOS.filter(
     ({ name, quick }) => (quick || !values.quick) && name.includes(values.scenario ?? ''),
   )
-  const contenders = await installed(values.only?.split(','))
+  if (scenarios.length === 0)
+    throw new Error(`cannot find a scenario with "${values.scenario}" in its name; see --help`)
+  let contenders = await installed(values.only?.split(','))
   await openCache()
 
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
   const results = await emptyResults(command, contenders)
   for (const size of sizes) {
-    const materials = await makeMaterials(size)
+    const materials = await makeMaterials(
+      size,
+      scenarios.map(({ way }) => way),
+    )
     results.sizes.push(await describe(materials, scenarios))
     // Everything is made before anything is measured.
     const packs = new Map<string, Pack>()
-    for (const contender of contenders)
-      for (const { way } of scenarios) {
-        const pack = await makeStick(contender, materials, way)
-        packs.set(keyOf(contender, way), pack)
-        const { stick: _, ...told } = pack
-        results.packages.push({ size, contender: contender.name, way, ...told })
+    /** One of the others that does not work here is named and takes no further part. */
+    const attempt = async <T>(contender: Contender, work: () => Promise<T>): Promise<T | undefined> => {
+      try {
+        return await work()
+      } catch (error) {
+        if (contender === superblock) throw error
+        const { message, cause } = error as Error
+        results.failed.push({ size, contender: contender.name, why: message })
+        process.stderr.write(`left out from here on: ${contender.name}: ${message}\n${cause ?? ''}\n`)
+        contenders = contenders.filter(one => one !== contender)
+        return undefined
       }
+    }
+    const make = async (these: readonly Contender[]) => {
+      for (const contender of these)
+        for (const { way } of scenarios) {
+          if (!contenders.includes(contender)) continue
+          const pack = await attempt(contender, () => makeStick(contender, materials, way))
+          if (!pack) continue
+          packs.set(keyOf(contender, way), pack)
+          const { stick: _, ...told } = pack
+          results.packages.push({ size, contender: contender.name, way, ...told })
+        }
+    }
+    // OSTree's delta takes minutes of one core; those that take one as well are made meanwhile, and the others alone.
+    const [single, several] = split(contenders, ({ isSingle }) => isSingle)
+    await make(several)
+    const [deltas, others] = split(single, ({ kind }) => kind === 'ostree')
+    await Promise.all([make(deltas), make(others)])
+    const place = (name: string) => CONTENDERS.findIndex(one => one.name === name)
+    results.packages.sort((a, b) => place(a.contender) - place(b.contender))
     for (let round = 1; round <= rounds; round++)
       // In turn from one end and the other: whatever changes over time changes for all.
       for (const scenario of scenarios)
         for (const contender of round % 2 ? contenders : contenders.toReversed()) {
           const pack = packs.get(keyOf(contender, scenario.way)) as Pack
           const isOurs = contender === superblock
-          const figures = await measure(contender, materials, scenario.way, pack, scenario.rate, async folder => {
-            if (isOurs) results.startUps.push(await startUps(folder))
-          })
+          const figures = await attempt(contender, () =>
+            measure(contender, materials, scenario.way, pack, scenario.rate, async folder => {
+              if (isOurs) results.startUps.push(await startUps(folder))
+            }),
+          )
+          if (!figures) continue
           const measured: Measured = { size, scenario: scenario.name, contender: contender.name, round, ...figures }
           results.runs.push(measured)
           process.stderr.write(
             `${size} MB, round ${round}, ${scenario.name}: ${contender.name} ${figures.seconds.toFixed(2)} s\n`,
           )
-          if (values.json) await writeFile(values.json, JSON.stringify(results, undefined, 1))
+          if (values.json) await writeFile(values.json, json(results))
         }
   }
   const text = markdown(results)
@@ -114,15 +150,20 @@ async function writeTables(file: string, text: string): Promise<void> {
   await writeFile(file, whole)
 }
 
+function split<T>(all: readonly T[], isFirst: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(isFirst), all.filter(one => !isFirst(one))]
+}
+
 const keyOf = ({ name }: Contender, { from, to }: Way) => `${name} ${from} ${to}`
 
 /** Those whose programs are here; the others are named. */
 async function installed(only: readonly string[] | undefined): Promise<Contender[]> {
-  const unknown = only?.find(name => !CONTENDERS.some(contender => contender.name === name))
+  const isMeant = (word: string, { name }: Contender) => name.toLowerCase().startsWith(word.trim().toLowerCase())
+  const unknown = only?.find(word => !CONTENDERS.some(contender => isMeant(word, contender)))
   if (unknown !== undefined) throw new Error(`cannot find the contender ${unknown}; see --help`)
   const found: Contender[] = []
   for (const contender of CONTENDERS) {
-    if (only && !only.includes(contender.name)) continue
+    if (only && !only.some(word => isMeant(word, contender))) continue
     const missing: string[] = []
     for (const program of contender.programs)
       if ((await run(['sh', '-c', 'command -v "$1"', 'sh', program], { accept: [1, 127] })).status !== 0)
@@ -132,6 +173,9 @@ async function installed(only: readonly string[] | undefined): Promise<Contender
   }
   return found
 }
+
+// The first process of its namespace is not ended by these otherwise; all others go with it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
 
 try {
   await main()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { run } from '../src/base/run.ts'
 import { builder } from '../test/kit/sample.ts'
 import { cached, scratch } from './cache.ts'
+import type { Way } from './contender.ts'
 import { attach, makeExt4, megabytesOf } from './disk.ts'
 import { changedFiles, makeTrees, type Size, type Version } from './trees.ts'
 
@@ -18,9 +19,9 @@ export interface Materials {
   repo: string
   commits: Record<Version, string>
   /** ext4 images of releases 1 to 3, as they are written to a slot */
-  images: Record<Exclude<Version, '0'>, string>
+  images: Partial<Record<Version, string>>
   /** disk images of devices that run a release through OSTree, with superblock set up on them */
-  devices: Record<Exclude<Version, '3'>, string>
+  devices: Partial<Record<Version, string>>
   /** folder with FINGERPRINT.asc and FINGERPRINT.key, and with cert.pem, private.pem (traditional.pem is the same), and public.pem for the others */
   keys: string
   /** files in `to` that `from` has not, and their bytes */
@@ -29,7 +30,8 @@ export interface Materials {
 
 const VERSIONS = ['0', '1', '2', '3'] as const
 
-export async function makeMaterials(size: Size): Promise<Materials> {
+/** @param ways images and devices are made of what these need, and of nothing else */
+export async function makeMaterials(size: Size, ways: readonly Way[]): Promise<Materials> {
   const trees = await makeTrees(size)
   const keys = await cached('keys', [makeKeys.toString()], makeKeys)
   const repo = await cached(`repo-${size}`, Object.values(trees), async path => {
@@ -52,14 +54,22 @@ export async function makeMaterials(size: Size): Promise<Materials> {
     cached(`device-${size}-${version}`, [makeDevice.toString(), repo, keys, `${megabytes}`], path =>
       makeDevice(path, 4 * megabytes, repo, commits[version], keys),
     )
+  const [images, devices]: [Materials['images'], Materials['devices']] = [{}, {}]
+  for (const version of VERSIONS) {
+    // casync takes what it can from an image of what is on the device.
+    const isImaged = version !== '0' && ways.some(way => way.from === version || way.to === version)
+    if (isImaged) images[version] = await image(version)
+    // The limits write to the device that has next to nothing.
+    if (version === '0' || ways.some(way => way.from === version)) devices[version] = await device(version)
+  }
   return {
     size,
     trees,
     repo,
     commits,
     keys,
-    images: { 1: await image('1'), 2: await image('2'), 3: await image('3') },
-    devices: { 0: await device('0'), 1: await device('1'), 2: await device('2') },
+    images,
+    devices,
     async changes(from, to) {
       const list = await cached(
         `changes-${size}-${from}-${to}`,

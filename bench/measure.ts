@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { run } from '../src/base/run.ts'
 import { cached, scratch, sources } from './cache.ts'
 import type { Contender, Way } from './contender.ts'
+import { imageOf } from './contenders/slot.ts'
 import { attach, makeExt4, megabytesOf } from './disk.ts'
 import { makeGroup } from './group.ts'
 import type { Materials } from './materials.ts'
@@ -43,8 +44,14 @@ export interface Pack {
 export async function makeStick(contender: Contender, materials: Materials, way: Way): Promise<Pack> {
   const { name, perBase } = contender
   const label = `${name.replaceAll(' ', '-')}-${materials.size}-${perBase ? `${way.from}-` : ''}${way.to}`
-  const { repo, images, trees, keys } = materials
-  const ingredients = [contender.pack.toString(), await sources(...contender.sources), keys, repo, images[way.to]]
+  const { repo, trees, keys } = materials
+  const ingredients = [
+    contender.pack.toString(),
+    await sources(...contender.sources),
+    keys,
+    repo,
+    imageOf(materials, way.to),
+  ]
   const folder = await cached(`stick-${label}`, [...ingredients, trees[way.from]], async path => {
     const content = join(await scratch('content'), 'stick')
     await mkdir(content)
@@ -82,7 +89,7 @@ export async function measure(
   if (template) await run(['cp', '--sparse=always', template, at('disk.img')])
   else {
     await writeFile(at('disk.img'), '')
-    await truncate(at('disk.img'), (await stat(materials.images[way.to])).size)
+    await truncate(at('disk.img'), (await stat(imageOf(materials, way.to))).size)
   }
   await mkdir(at('place'))
   const log = await open(at('log'), 'w')

@@ -41,6 +41,8 @@ export interface Results {
   /** seconds until the commands that somebody waits for have answered */
   startUps: Record<string, number>[]
   runs: Measured[]
+  /** contenders that did not work here */
+  failed: { size: Size; contender: string; why: string }[]
 }
 
 export interface Median extends Figures {
@@ -71,6 +73,10 @@ export function medians(runs: readonly Measured[]): Median[] {
     return { size, scenario, contender, runs: group.length, ...figures } as Median
   })
 }
+
+/** Everything for programs: what was measured, and what follows from it. */
+export const json = (results: Results): string =>
+  `${JSON.stringify({ ...results, medians: medians(results.runs), budget: budget(results) }, undefined, 1)}\n`
 
 const OURS = 'superblock'
 
@@ -147,6 +153,7 @@ export function markdown(results: Results): string {
     `\`${results.command}\` on ${results.date.slice(0, 10)}: ${machine.processor}, ${machine.cores} cores, ${Math.round(machine.memory / 2 ** 30)} GiB, ` +
       `${machine.system}, Linux ${machine.kernel}; load of the machine ${median(loads).toFixed(1)} in the middle, ${Math.max(...loads).toFixed(1)} at most. ` +
       `Versions: ${versions.join(', ')}.`,
+    ...results.failed.map(({ contender }) => `${contender} did not work here and was left out.`),
   )
   return `${parts.join('\n\n')}\n`
 }

@@ -55,7 +55,8 @@ async function makeBase(size: Size): Promise<string> {
   return cached(`base-${size}.tar`, [SUITE, MIRROR, ...packages, ...without], async path => {
     await run([
       ...['mmdebstrap', '--variant=minbase', '--format=tar', `--include=${packages.join(',')}`],
-      ...['--aptopt=APT::Install-Recommends "false"', ...without, SUITE, path, MIRROR],
+      // It is thrown away when it is interrupted: dpkg need not flush every file.
+      ...['--dpkgopt=force-unsafe-io', '--aptopt=APT::Install-Recommends "false"', ...without, SUITE, path, MIRROR],
     ])
   })
 }

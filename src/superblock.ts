@@ -1,6 +1,5 @@
 /** The command `superblock`: arguments in, exit status out; everything else is in cli/. */
 import { onWarning } from './base/warnings.ts'
-import { runProgram } from './cli/program.ts'
 
 // A reader that went away (`superblock list | head -1`) is no failure of ours.
 process.stdout.on('error', error => {
@@ -9,13 +8,19 @@ process.stdout.on('error', error => {
 
 onWarning(text => process.stderr.write(`superblock: ${text}\n`))
 
-const status = await runProgram(process.argv.slice(2), __VERSION__, {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-})
+const status = await answer(process.argv.slice(2))
 // A pipe takes 64 kB at a time: what is still on its way would be lost.
 for (const stream of [process.stdout, process.stderr])
   await new Promise<void>(resolve => stream.write('', () => resolve()))
 process.exit(status)
+
+async function answer(argv: readonly string[]): Promise<number> {
+  // Scripts ask for it, and nothing else has to be loaded for it.
+  if (argv.length === 1 && argv[0] === '--version') {
+    process.stdout.write(`${__VERSION__}\n`)
+    return 0
+  }
+  const { runProgram } = await import('./cli/program.ts')
+  const { stdin, stdout, stderr, env } = process
+  return runProgram(argv, __VERSION__, { stdin, stdout, stderr, env })
+}

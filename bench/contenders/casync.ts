@@ -9,6 +9,7 @@ export const casync: Contender = {
   kind: 'image',
   programs: ['casync'],
   sources: [],
+  isSingle: true,
   perBase: false,
   async pack(materials, { to }, folder) {
     await run([

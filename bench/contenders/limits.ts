@@ -1,6 +1,5 @@
 /** What no updater can beat: writing what must be written with cp, and hashing what must be read. */
-import { cp, mkdir } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { run } from '../../src/base/run.ts'
 import type { Contender } from '../contender.ts'
 
@@ -10,13 +9,12 @@ export const copying: Contender = {
   kind: 'limit',
   programs: ['cp'],
   sources: [],
+  isSingle: true,
   perBase: true,
   async pack(materials, { from, to }, folder) {
     const { files } = await materials.changes(from, to)
-    for (const file of files) {
-      await mkdir(dirname(join(folder, file)), { recursive: true })
-      await cp(join(materials.trees[to], file), join(folder, file))
-    }
+    const copy = ['xargs', '--null', 'cp', '--archive', '--parents', `--target-directory=${folder}`]
+    await run(copy, { cwd: materials.trees[to], input: files.join('\0') })
   },
   disk: ({ devices }) => devices[0],
   async begin({ group, disk, stick, folder }) {
@@ -37,6 +35,7 @@ export const hashing: Contender = {
   kind: 'limit',
   programs: ['sha256sum'],
   sources: [],
+  isSingle: true,
   perBase: true,
   async pack({ repo, devices: _, commits }, { from, to }, folder) {
     const script = `set -eu

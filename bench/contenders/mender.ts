@@ -22,6 +22,7 @@ export const mender: Contender = {
   kind: 'image',
   programs: ['mender', 'mender-artifact'],
   sources: [],
+  isSingle: true,
   perBase: false,
   async pack(materials, { to }, folder) {
     await run([

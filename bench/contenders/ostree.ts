@@ -9,6 +9,7 @@ export const ostree: Contender = {
   kind: 'ostree',
   programs: ['ostree'],
   sources: [],
+  isSingle: true,
   perBase: true,
   async pack({ repo, commits }, { from, to }, folder) {
     // The factory's release is next to nothing: a delta from it would be a full one that no other device can use.
@@ -18,7 +19,7 @@ export const ostree: Contender = {
       ...[`--to=${commits[to]}`, `--filename=${join(folder, 'delta')}`],
     ])
   },
-  disk: ({ devices }, { from }) => (from === '3' ? undefined : devices[from]),
+  disk: ({ devices }, { from }) => devices[from],
   async begin({ materials, way, group, disk, stick, folder }) {
     const sysroot = join(folder, 'sysroot')
     await disk.mount(sysroot)

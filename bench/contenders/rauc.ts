@@ -13,6 +13,7 @@ export const rauc: Contender = {
   kind: 'image',
   programs: ['rauc', 'mksquashfs', 'dbus-run-session'],
   sources: [],
+  isSingle: false,
   perBase: false,
   async pack(materials, { to }, folder) {
     const content = `${folder}-content`
@@ -52,14 +53,15 @@ export const rauc: Contender = {
       echo ready
       while read -r bundle; do rauc --conf="$1" install "$bundle" >&2; echo "ended $?"; done`
     const service = group.start(['dbus-run-session', '--', 'sh', '-c', script, 'sh', settings], log)
-    const answer = async () => {
-      const [said] = (await once(service.stdout ?? service, 'data')) as [Buffer]
+    const answer = async (seconds: number) => {
+      const patience = { signal: AbortSignal.timeout(seconds * 1000) }
+      const [said] = (await once(service.stdout ?? service, 'data', patience)) as [Buffer]
       return said.toString().trim()
     }
-    if ((await answer()) !== 'ready') throw new Error('cannot start the service of RAUC')
+    if ((await answer(60)) !== 'ready') throw new Error('cannot start the service of RAUC')
     return slotInstallation(place, async () => {
       service.stdin?.write(`${join(stick, 'acme.raucb')}\n`)
-      if ((await answer()) !== 'ended 0') throw new Error('cannot install with RAUC')
+      if ((await answer(1800)) !== 'ended 0') throw new Error('cannot install with RAUC')
     })
   },
 }

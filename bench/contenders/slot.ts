@@ -5,8 +5,9 @@ import type { Materials } from '../materials.ts'
 import type { Version } from '../trees.ts'
 
 export function imageOf({ images }: Materials, version: Version): string {
-  if (version === '0') throw new Error('cannot write the factory release to a slot: it has no image')
-  return images[version]
+  const image = images[version]
+  if (image === undefined) throw new Error(`cannot write release ${version} to a slot: it has no image`)
+  return image
 }
 
 /** @param install what the user does */

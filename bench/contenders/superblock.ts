@@ -1,6 +1,7 @@
 /** This product: the real service on an emulated device as root, with a stick that is a loop device. */
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../../src/base/run.ts'
 import { connect } from '../../src/control/client.ts'
 import { parseManifest } from '../../src/package/manifest.ts'
@@ -17,6 +18,7 @@ export const superblock: Contender = {
   kind: 'superblock',
   programs: ['ostree'],
   sources: ['src/builder', 'src/package'],
+  isSingle: false,
   perBase: false,
   async pack({ repo, keys, commits }, { to }, folder) {
     const secret = (await readdir(keys)).find(name => name.endsWith('.key')) ?? 'no key'
@@ -32,7 +34,7 @@ export const superblock: Contender = {
     await source.close()
     return first?.header ?? 0
   },
-  disk: ({ devices }, { from }) => (from === '3' ? undefined : devices[from]),
+  disk: ({ devices }, { from }) => devices[from],
   begin,
 }
 
@@ -64,6 +66,8 @@ async function begin({ materials, way, group, disk, stick, folder, log }: Place)
     throw new Error(`cannot see the installation end within ${PATIENCE} s`)
   }
   const { offers } = await waitFor(({ offers, health }) => offers.length > 0 && health?.verdict !== 'checking')
+  // Whoever chooses has read the list first; by then it has been found out who the stick is.
+  await sleep(2000)
   const [offer] = offers
   if (!offer?.verdict.fits) throw new Error(`cannot install: ${JSON.stringify(offer?.verdict)}`)
   const steps: Record<string, number> = {}

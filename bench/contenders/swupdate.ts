@@ -10,6 +10,7 @@ export const swupdate: Contender = {
   kind: 'image',
   programs: ['swupdate', 'cpio', 'openssl'],
   sources: [],
+  isSingle: true,
   perBase: false,
   async pack(materials, { to }, folder) {
     const work = `${folder}-content`

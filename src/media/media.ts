@@ -31,6 +31,8 @@ interface Listeners {
   /** the medium is no longer there, and its files with it */
   left: (medium: Medium) => void
   failed: (error: unknown) => void
+  /** is the device being changed? Memory and processor belong to that, and who the sticks are is asked afterwards */
+  isBusy: () => boolean
 }
 
 interface Stick extends Medium {
@@ -165,8 +167,8 @@ export function openMedia(
       unread = now
       on.change()
     }
-    // What asks for sizes would hang with it.
-    prober.need(sticks.size > 0 && [...sticks.values()].every(stick => !stick.isSilent))
+    // What asks for sizes would hang with a silent one.
+    prober.need(sticks.size > 0 && [...sticks.values()].every(stick => !stick.isSilent) && !on.isBusy())
   }
   let looking: Promise<void> | undefined
   let isStale = false

@@ -6,6 +6,7 @@
 import { writeSync } from 'node:fs'
 import { type FileHandle, readlink, statfs } from 'node:fs/promises'
 import { asFailure, Failure } from '../base/failure.ts'
+import { collectGarbage } from '../base/heap.ts'
 import { onLines } from '../base/lines.ts'
 import { openRegular, readInto } from '../base/source.ts'
 import { readAsAsked } from './advise.ts'
@@ -13,6 +14,7 @@ import { watchMedium } from './watch.ts'
 import { type Answer, type Event, type Request, SLOT, SLOTS } from './wire.ts'
 
 const SHARED = 3
+const NONE = Buffer.alloc(0)
 
 /**
  * @param root mount folder of the stick
@@ -21,7 +23,7 @@ const SHARED = 3
 export function serve(root: string, watching: boolean): void {
   const say = (message: Answer | Event) => process.stdout.write(`${JSON.stringify(message)}\n`)
   const open = new Map<number, { file: FileHandle; path: string }>()
-  const buffers = Array.from({ length: SLOTS }, () => Buffer.alloc(0))
+  const buffers = Array.from({ length: SLOTS }, () => NONE)
   let handles = 0
 
   const act = async (request: Request): Promise<Omit<Answer, 'id'>> => {
@@ -50,6 +52,11 @@ export function serve(root: string, watching: boolean): void {
       case 'close':
         await open.get(request.handle)?.file.close()
         open.delete(request.handle)
+        if (open.size === 0) {
+          // Whoever read this may go on to what needs the memory.
+          buffers.fill(NONE)
+          collectGarbage()
+        }
         return {}
       case 'ping':
         await statfs(root).catch(error => {

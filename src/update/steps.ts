@@ -2,6 +2,7 @@
 import { Failure } from '../base/failure.ts'
 import { removeTree } from '../base/files.ts'
 import { makeFlusher } from '../base/flush.ts'
+import { collectGarbage } from '../base/heap.ts'
 import { settled } from '../base/run.ts'
 import { runHooks } from '../boot/hooks.ts'
 import type { Config } from '../config.ts'
@@ -87,6 +88,7 @@ async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
   const { source, admitted, meter } = shop
   if (!source || !admitted) throw new Failure('media-gone', `cannot read ${job.path}: the stick was removed`)
   const staging = stagingOf(shop.config.state, job.offer)
+  collectGarbage() // of an index with thousands of lines, most are parsed and let go
   meter.begin(
     'stage',
     admitted.wanted.reduce((sum, member) => sum + member.size, 0),
@@ -113,6 +115,7 @@ async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
 async function importRelease(job: InstallJob, shop: Workshop): Promise<void> {
   const { engine, meter } = shop
   meter.begin('import', job.unpacked)
+  collectGarbage() // what reading the package left, since ostree needs its share now
   const staging = stagingOf(shop.config.state, job.offer)
   const flusher = makeFlusher(engine.repo)
   const onPulse = (written: number) => {

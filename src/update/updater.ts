@@ -146,6 +146,7 @@ export async function openUpdater(
   let rebootFailure: Problem | undefined
   const attempted = new Set<string>()
   let overBefore = true
+  let workedBefore = isWorking(journal.read().state)
 
   /** Something is different: tell the clients, and do what the policies ask for. */
   function changed(): void {
@@ -158,6 +159,10 @@ export async function openUpdater(
     const { state } = journal.read()
     if (!overBefore && isOver(state)) void lookAtDevice()
     overBefore = isOver(state)
+    if (workedBefore !== isWorking(state)) {
+      workedBefore = isWorking(state)
+      void media.look()
+    }
     const waits = state.at === 'returning' || (state.at === 'reboot' && config.reboot.policy === 'auto')
     if (waits) rebootAt ??= Date.now() + config.reboot.delay * 1000
     else rebootAt = undefined
@@ -204,6 +209,7 @@ export async function openUpdater(
       offers.left(medium)
     },
     failed: error => log.error({ err: error }, 'cannot look at the mounts'),
+    isBusy: () => isWorking(journal.read().state),
   })
 
   const timers = [

@@ -22,6 +22,7 @@ const results = (runs: Measured[]): Results => ({
   ],
   startUps: [{ 'superblock status': 0.3, 'superblock --version': 0.1 }],
   runs,
+  failed: [],
 })
 
 test('a median is the middle, or between the two in the middle', () => {
@@ -55,6 +56,7 @@ test('the budget is held against the fastest image-based contender, and what can
     'update, written, of what changed': false,
     'update, read, of the changed objects and the head': false,
     'memory at most': false,
+    'RSS of all processes added up, at most': false,
     'making a full package, against RAUC': true,
     '`superblock status`': false,
     '`superblock --version`': true,
