@@ -8,7 +8,8 @@ import { listIfThere, readIfThere } from './base/files.ts'
 
 const folder = v.pipe(v.string(), v.startsWith('/', 'must be an absolute path'))
 const seconds = (least: number) => v.pipe(v.number(), v.minValue(least))
-const count = (least: number) => v.pipe(v.number(), v.integer(), v.minValue(least))
+const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most))
 const command = v.pipe(v.array(v.string()), v.minLength(1))
 
 /** Every key with its default; what each means is in docs/integration.md. */
@@ -83,8 +84,8 @@ const Schema = v.strictObject({
   ),
   trial: v.optional(
     v.strictObject({
-      /** starts of a new release that may end badly, or before user space */
-      tries: v.optional(count(1), 3),
+      /** starts of a new release that may end badly, or before user space; U-Boot's script cannot count further than 10 */
+      tries: v.optional(count(1, 10), 3),
       /** starts that may end without a trace, as in a power cut */
       patience: v.optional(count(0), 10),
       /** seconds that a start has until its verdict */

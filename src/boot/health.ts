@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { listIfThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
-import { type Check, listPrograms, runProgram, type Terms, timed, unlessLeft } from './programs.ts'
+import { type Check, isExecutable, listPrograms, runProgram, type Terms, timed, unlessLeft } from './programs.ts'
 
 export interface HealthPlan {
   /** folders with required.d and wanted.d in them, weakest first */
@@ -38,12 +38,17 @@ export async function checkHealth(plan: HealthPlan, terms: Terms, onCheck: (done
   return done
 }
 
-/** What lies beside required.d and wanted.d, and so is never run. */
-export async function misplaced(folders: readonly string[]): Promise<string[]> {
-  const found: string[] = []
+/** What is never run: what lies beside required.d and wanted.d, and what is in them and cannot be executed. */
+export async function neverRun(folders: readonly string[]): Promise<{ misplaced: string[]; notExecutable: string[] }> {
+  const misplaced: string[] = []
+  const notExecutable: string[] = []
   for (const folder of folders)
-    for (const name of await listIfThere(folder)) if (!(name in KINDS)) found.push(join(folder, name))
-  return found
+    for (const name of await listIfThere(folder))
+      if (!(name in KINDS)) misplaced.push(join(folder, name))
+      else
+        for (const program of await listIfThere(join(folder, name)))
+          if (!(await isExecutable(join(folder, name, program)))) notExecutable.push(join(folder, name, program))
+  return { misplaced, notExecutable }
 }
 
 /** A file is written, flushed and removed, in a mount namespace of its own. */

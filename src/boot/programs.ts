@@ -34,7 +34,9 @@ export interface Terms {
   onLine?: (() => void) | undefined
 }
 
+/** Of what a program said, so many last lines are kept, and so many letters where they become one line. */
 const LINES = 5
+const LINE = 300
 
 /** The executables of the folders in the order of their names; a later folder's replaces an earlier one's of the same name. */
 export async function listPrograms(folders: readonly string[]): Promise<Program[]> {
@@ -80,6 +82,12 @@ export async function unlessLeft<T>(work: () => Promise<T>, signal: AbortSignal 
   }
 }
 
+/** What a program said in one line; of a long one the end, where the reason usually stands. */
+export function inOneLine(output: string): string {
+  const letters = [...safe(output.replaceAll('\n', ' / '), Number.POSITIVE_INFINITY)]
+  return letters.length > LINE ? `…${letters.slice(1 - LINE).join('')}` : letters.join('')
+}
+
 const lastLines = (text: string) =>
   text
     .trim()
@@ -88,7 +96,7 @@ const lastLines = (text: string) =>
     .map(line => safe(line))
     .join('\n')
 
-async function isExecutable(path: string): Promise<boolean> {
+export async function isExecutable(path: string): Promise<boolean> {
   try {
     if (!(await stat(path)).isFile()) return false
     await access(path, constants.X_OK)

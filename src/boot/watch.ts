@@ -8,7 +8,7 @@ import { asFailure } from '../base/failure.ts'
 import { run } from '../base/run.ts'
 import { type BootLoader, counts, findBootLoader } from './bootloader.ts'
 import { account, count, dropLedger, hasFailed, type Ledger, readLedger, writeLedger } from './ledger.ts'
-import { crashRecords, wasWatchdog } from './reset.ts'
+import { crashRecords, leavePanicToWatchdog, wasWatchdog } from './reset.ts'
 
 /** Seconds that the driver of a watchdog which is known to be there may be late. */
 const DRIVER = 10
@@ -42,14 +42,18 @@ export async function watchTrial(folder: string, booted: string, say: (text: str
   // The boot loader was told before, and has started it all the same: what is left is the service's to do.
   if (ledger.over) return
   if (next.over) return reboot(ledger, say)
+  let restorePanic: (() => Promise<void>) | undefined
   while (await isOpen(folder, next.last)) {
-    if (performance.now() - started < next.deadline * 1000) await sleep(TICK)
-    else {
+    if (performance.now() - started >= next.deadline * 1000) {
       say(`no verdict within ${next.deadline} s: this start counts as bad`)
       await writeLedger(folder, { ...next, last: { ...next.last, late: true } })
       return reboot(next, say)
     }
+    // The driver may come late, and systemd opens it when it is there.
+    restorePanic ??= await leavePanicToWatchdog()
+    await sleep(TICK)
   }
+  await restorePanic?.()
 }
 
 type Start = NonNullable<Ledger['last']>

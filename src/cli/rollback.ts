@@ -47,7 +47,7 @@ function choose({ deployments }: Snapshot, index: number | undefined): Deploymen
     throw new Failure(
       'not-found',
       index === undefined
-        ? 'cannot roll back: there is no earlier release on this device; see `superblock deployments`'
+        ? 'cannot roll back: there is no other release here that was found good; see `superblock deployments`, and name one by its index'
         : `cannot roll back to ${index}: there is no such release; see \`superblock deployments\``,
     )
   if (target.booted && !deployments.some(d => d.pending))

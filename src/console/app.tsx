@@ -111,8 +111,10 @@ export function App({ client, look, onRedraw }: { client: Client; look: Look; on
 
 async function perform(client: Client, request: Request): Promise<void> {
   if (request.do === 'install') await client.install({ id: request.id })
-  else if (request.do === 'rollback') await client.rollback({ index: request.index, reason: request.reason })
-  else if (request.do === 'reboot') await client.reboot()
+  else if (request.do === 'rollback') {
+    const { do: _, ...wanted } = request
+    await client.rollback(wanted)
+  } else if (request.do === 'reboot') await client.reboot()
   else if (request.do === 'cancel') await client.cancel()
 }
 

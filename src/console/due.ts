@@ -37,7 +37,7 @@ export function due(frame: Frame, snapshot: Snapshot, ui: Ui, { pulse, past, see
   if (place === 'packages') return packages(frame, snapshot, view.at === 'packages' ? view.chosen : '')
   if (place === 'rollback') return rollback(frame, snapshot, view.at === 'rollback' ? view.chosen : '')
   if (target && view.at === 'reason') return reason(frame, snapshot, target, view.reason)
-  if (target && view.at === 'return') return confirmReturn(frame, snapshot, target, view.reason, yes)
+  if (target && view.at === 'return') return confirmReturn(frame, snapshot, target, view, yes)
   if (view.at === 'history') return history(frame, past, view.place)
   if (view.at === 'log') return log(frame, seen, view.place)
   return place === 'trouble' ? problems(frame, snapshot) : home(frame, snapshot)

@@ -1,5 +1,5 @@
 /** What a key does: pure, so that every path can be tested without a terminal. */
-import type { JobInfo, Snapshot } from '../control/protocol.ts'
+import type { DeploymentInfo, JobInfo, Snapshot } from '../control/protocol.ts'
 import {
   chosenDeployment,
   chosenOffer,
@@ -9,6 +9,7 @@ import {
   offerName,
   outcomeName,
   placeOf,
+  refusedReturn,
   returnable,
   sortedOffers,
   type Ui,
@@ -18,7 +19,7 @@ import {
 /** What a key asks the outside world for. */
 export type Request =
   | { do: 'install'; id: string }
-  | { do: 'rollback'; index: number; reason: string }
+  | { do: 'rollback'; index: number; reason: string; force?: true }
   | { do: 'reboot' | 'cancel' | 'history' | 'redraw' | 'quit' | 'goes-on' }
 
 export interface Step {
@@ -74,8 +75,11 @@ export function press(before: Ui, key: Key, snapshot: Snapshot, around: Around):
       return key === 'esc' && job?.rebootIn === undefined ? close(ui, job) : stay
     case 'trial':
       return (key === 'esc' || key === 'enter') && !isWorking(job) ? close(ui, job) : stay
-    case 'outcome':
+    case 'outcome': {
+      const refused = key === 'f' ? refusedReturn(snapshot) : undefined
+      if (refused) return { ui: { ...close(ui, job).ui, view: forced(refused, job) } }
       return key === 'esc' || key === 'enter' ? close(ui, job) : stay
+    }
     case 'trouble':
       return key === 'esc' || key === 'enter' ? to(HOME) : stay
     case 'history':
@@ -117,7 +121,7 @@ function answered(ui: Ui, view: Confirm, key: Key, snapshot: Snapshot): Step {
 
 function behind(view: Confirm): View {
   if (view.at === 'install') return { at: 'packages', chosen: view.offer }
-  return view.at === 'return' ? { at: 'reason', to: view.to, reason: view.reason } : HOME
+  return view.at === 'return' && !view.force ? { at: 'reason', to: view.to, reason: view.reason } : HOME
 }
 
 /** What a yes would ask for; undefined where it cannot be done. */
@@ -128,7 +132,8 @@ function requestOf(view: Confirm, snapshot: Snapshot): Request | undefined {
   }
   if (view.at === 'return') {
     const target = snapshot.deployments.find(d => deploymentName(d) === view.to)
-    return target ? { do: 'rollback', index: target.index, reason: view.reason } : undefined
+    const force = view.force && { force: view.force }
+    return target ? { do: 'rollback', index: target.index, reason: view.reason, ...force } : undefined
   }
   return { do: view.at }
 }
@@ -147,6 +152,11 @@ function typed(ui: Ui, view: Extract<View, { at: 'reason' }>, key: Key): Step {
   else letters.push(...[...key].filter(letter => letter >= ' ' && letter !== '\u007f'))
   return { ui: { ...ui, view: { ...view, reason: letters.slice(0, REASON_LENGTH).join('') } } }
 }
+
+/** The same return once more, with the reason that was given. */
+const forced = (to: DeploymentInfo, job: JobInfo | null): View => ({
+  ...{ at: 'return', to: deploymentName(to), reason: job?.reason ?? '', yes: false, force: true },
+})
 
 function close(ui: Ui, job: JobInfo | null): Step {
   return { ui: { ...ui, view: HOME, closed: job ? outcomeName(job) : '' } }

@@ -10,7 +10,8 @@ export type View =
   | { at: 'cancel'; yes: boolean }
   | { at: 'rollback'; chosen: string }
   | { at: 'reason'; to: string; reason: string }
-  | { at: 'return'; to: string; reason: string; yes: boolean }
+  /** `force`: although a hook of what runs refused */
+  | { at: 'return'; to: string; reason: string; yes: boolean; force?: true }
   /** places are counted from the newest entry */
   | { at: 'history' | 'log'; place: number }
   | { at: 'trouble' }
@@ -41,6 +42,13 @@ export const isWorking = (job: JobInfo | null): boolean =>
 export const returnable = ({ deployments }: Snapshot): DeploymentInfo[] => {
   const pending = deployments.some(d => d.pending)
   return deployments.filter(d => (pending ? !d.pending : !d.booted))
+}
+
+/** Where a return was to go that a hook of what runs refused. */
+export const refusedReturn = (snapshot: Snapshot): DeploymentInfo | undefined => {
+  const { job } = snapshot
+  if (job?.kind !== 'rollback' || job.state !== 'failed' || job.code !== 'hook-failed') return undefined
+  return returnable(snapshot).find(d => d.commit === job.to.commit)
 }
 
 /** The best one first, then what else fits, the newest first, then the rest by name. */

@@ -46,7 +46,7 @@ export function sentence(state: Active): string {
     case 'done':
       return state.job.kind === 'install' ? `${upper(to)} is installed and works.` : `Back on ${to}.`
     case 'fell-back':
-      return `${upper(state.cause.text)}. The device is back on ${from} and works as before.`
+      return `${upper(state.cause.text)}. The device is back on ${from}.`
     case 'failed':
       return state.job.kind === 'install'
         ? `${upper(state.cause.text)}. Nothing was changed: the device runs ${from}.`

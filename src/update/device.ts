@@ -70,9 +70,18 @@ export function trustFacts(state: DeviceState, config: Config, record: Record): 
 
 export const nameOf = ({ commit, serial, version }: Deployment): DeploymentName => ({ commit, serial, version })
 
-/** What a rollback without a named target returns to: ostree's own rollback deployment, else the first that is not running. */
-export function rollbackTarget<T extends Deployment>(list: readonly T[]): T | undefined {
-  return list.find(d => d.rollback) ?? list.find(d => !d.booted && !d.pending)
+/**
+ * What a rollback without a named target returns to: ostree's own rollback deployment, else the first that is not running. One
+ * that was left before it was ever found good may not even start, so that it must be named.
+ */
+export function rollbackTarget<T extends Deployment>(
+  list: readonly T[],
+  history: readonly HistoryEntry[],
+  left: Record['left'],
+): T | undefined {
+  const wasGood = (commit: string) => history.some(({ event, commit: of }) => event === 'good' && of === commit)
+  const fit = list.filter(({ commit }) => left[commit] === undefined || wasGood(commit))
+  return fit.find(d => d.rollback) ?? fit.find(d => !d.booted && !d.pending)
 }
 
 /** Why a release was left; a reason that the device found itself has its code and values in the history. */
@@ -95,7 +104,7 @@ export function describeDeployments(
 ): DeploymentInfo[] {
   const last = (event: string, commit: string) =>
     history.findLast(entry => entry.event === event && entry.commit === commit)?.at
-  const target = rollbackTarget(state.deployments)
+  const target = rollbackTarget(state.deployments, history, left)
   return state.deployments.map(d => {
     const installedAt = last('installed', d.commit)
     const lastGood = last('good', d.commit)

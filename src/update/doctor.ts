@@ -5,7 +5,7 @@ import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
 import { counts, findBootLoader } from '../boot/bootloader.ts'
-import { misplaced } from '../boot/health.ts'
+import { neverRun } from '../boot/health.ts'
 import { hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
@@ -141,9 +141,18 @@ async function watchdog() {
 }
 
 async function healthChecks(config: Config) {
-  const lost = await misplaced(config.health.checks)
-  if (lost.length === 0) return { text: 'all health checks are in required.d or wanted.d' }
-  return { text: `not run, since it is in neither of the folders: ${lost.join(', ')}`, next: 'Move it to required.d.' }
+  const { misplaced, notExecutable } = await neverRun(config.health.checks)
+  if (misplaced.length > 0)
+    return {
+      text: `not run, since it is neither in required.d nor in wanted.d: ${misplaced.join(', ')}`,
+      next: 'Move it to required.d.',
+    }
+  if (notExecutable.length > 0)
+    return {
+      text: `not run, since it cannot be executed: ${notExecutable.join(', ')}`,
+      next: 'Make it executable in the tree that the release is made from (chmod +x), or remove it.',
+    }
+  return { text: 'all health checks are in required.d or wanted.d, and executable' }
 }
 
 async function clock() {

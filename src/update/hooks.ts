@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { safe } from '../base/text.ts'
-import type { Check, Terms } from '../boot/programs.ts'
+import { type Check, inOneLine, type Terms } from '../boot/programs.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
 import type { ReleaseName } from './snapshot.ts'
@@ -39,7 +39,7 @@ export const programLock = ({ folder }: Engine) => join(folder, 'program.lock')
 
 /** @param doing what was asked for, as it goes on after "cannot" */
 export function refusedBy({ name, output }: Check, doing: string): Failure {
-  const said = safe(output.replaceAll('\n', ' / '), 300) || 'no reason given'
+  const said = inOneLine(output) || 'no reason given'
   const text = `cannot ${doing}: its hook ${safe(name, 60)} refuses: ${said}`
   return new Failure('hook-failed', text, { facts: { hook: name, said } })
 }

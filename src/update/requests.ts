@@ -95,10 +95,16 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
     if (!isOnTrial()) refuseIfBusy()
     if (request.reason.trim() === '') throw new Failure('bad-request', 'cannot roll back without a reason')
     const { deployments, booted } = await core.device()
+    const { index } = request
     const target =
-      request.index === undefined ? rollbackTarget(deployments) : deployments.find(d => d.index === request.index)
+      index === undefined
+        ? rollbackTarget(deployments, await core.history.entries(), core.journal.read().left)
+        : deployments.find(d => d.index === index)
     if (!target)
-      throw new Failure('not-found', 'cannot roll back: there is no such deployment. See: superblock deployments')
+      throw new Failure(
+        'not-found',
+        `cannot roll back: there is no ${index === undefined ? 'other release that was found good' : 'such deployment'}. See: superblock deployments`,
+      )
     if (target.booted && target.index === 0)
       throw new Failure('already-booted', `cannot roll back: version ${target.version} is what this device runs`)
     if (isOnTrial()) await interrupt()

@@ -5,6 +5,7 @@ import { safe } from '../base/text.ts'
 import { checkHealth, type HealthPlan } from '../boot/health.ts'
 import { runHooks } from '../boot/hooks.ts'
 import { account, readLedger } from '../boot/ledger.ts'
+import { inOneLine } from '../boot/programs.ts'
 import { setDefault } from '../ostree/rollback.ts'
 import { type Core, causeOf } from './core.ts'
 import { hookTerms, programLock, refusedBy } from './hooks.ts'
@@ -99,11 +100,13 @@ export function makeVerdicts(core: Core): Verdicts {
   }
 
   async function unhealthy(job: Job, { checks }: BootHealth): Promise<State> {
-    const failing = checks.find(check => check.required && !check.ok)
-    const check = failing?.name ?? ''
-    const said = safe(failing?.output.replaceAll('\n', ' / ') ?? '', 300)
+    const failing = checks.filter(check => check.required && !check.ok)
+    const check = failing.map(({ name }) => name).join(', ')
+    const [only, ...more] = failing
+    const last = ({ name, output }: (typeof failing)[number]) => `${name}: ${output.split('\n').at(-1)}`
+    const said = inOneLine(more.length > 0 ? failing.map(last).join(' / ') : (only?.output ?? ''))
     const facts = { version: job.to.version, check, said }
-    const text = `version ${job.to.version} failed the health check ${safe(check, 60)}${said && ` (${said})`}`
+    const text = `version ${job.to.version} failed the health check ${safe(check)}${said && ` (${said})`}`
     const cause = { code: 'unhealthy', text, facts }
     if (job.kind === 'install') return { at: 'falling-back', job, cause }
     await recordOnce('unhealthy', job, { commit: job.to.commit, version: job.to.version, ...cause })

@@ -94,6 +94,15 @@ const badChecks = [
 const to = FULL.deployments[1] ?? older
 const { progress: _, ...still } = job()
 
+const refused = job({
+  ...{ kind: 'rollback', state: 'failed', stick: 'none', to: { version: to.version, commit: to.commit } },
+  ...{ code: 'hook-failed', facts: { hook: 'pre-rollback.d/10-tables', said: 'the new tables are in use' } },
+  ...{
+    reason: 'the paper jams',
+    text: 'cannot go back: its hook pre-rollback.d/10-tables refuses: the new tables are in use',
+  },
+})
+
 const moment = (name: string, now: Snapshot, view: View = START.view, over: Partial<Ui & Known> = {}): Moment => {
   const { pulse = { beats: 1, quiet: 0 }, past, seen = [], ...ui } = over
   return { name, snapshot: now, ui: { ...START, view, ...ui }, known: { pulse, past, seen } }
@@ -246,6 +255,28 @@ export const MOMENTS: readonly Moment[] = [
         health: { verdict: 'bad', at: '2026-03-02T10:03:00Z', version: '2.0', current: true, checks: badChecks },
       },
     ),
+  ),
+  moment(
+    'trouble-both-bad',
+    during(
+      {
+        ...{ state: 'fell-back', code: 'unhealthy', stick: 'remove' },
+        facts: { version: '2.0', check: '10-printer', said: 'no paper' },
+      },
+      {
+        ...{ deployments: [deployment({ booted: true }), fellBack] },
+        health: { verdict: 'bad', at: '2026-03-02T10:03:00Z', version: '1.0', current: true, checks: badChecks },
+      },
+    ),
+  ),
+  moment('trouble-hook-refused', { ...FULL, job: refused }),
+  moment(
+    'rollback-force',
+    { ...FULL, job: refused },
+    {
+      ...{ at: 'return', to: deploymentName(to), reason: 'the paper jams', yes: false, force: true },
+    },
+    { closed: 'job-1 failed' },
   ),
   moment(
     'trouble-unknown-code',

@@ -1,5 +1,6 @@
 /** Releases with hooks that do as they are told from outside, and the disk of a device in states that a power cut can leave. */
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { appendFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/base/run.ts'
 import type { State } from '../../src/update/state.ts'
@@ -31,6 +32,16 @@ export async function rejournal(
   const record = JSON.parse(await readFile(path, 'utf8'))
   change(record)
   await writeFile(path, JSON.stringify(record))
+}
+
+/** Add what the job under way has told the history, as if it had been cut right after. */
+export async function remember(device: Device, event: string, facts: object): Promise<void> {
+  const { state } = JSON.parse(await readFile(join(stateOf(device), 'state.json'), 'utf8'))
+  const path = join(stateOf(device), 'history.jsonl')
+  const last = (await readFile(path, 'utf8')).trimEnd().split('\n').at(-1) ?? ''
+  const prev = createHash('sha256').update(last).digest('hex')
+  const line = { at: new Date().toISOString(), event, job: state.job.id, ...facts, prev }
+  await appendFile(path, `${JSON.stringify(line)}\n`)
 }
 
 const grubenv = (device: Device) => join(device.sysroot, 'boot/grub/grubenv')

@@ -345,7 +345,7 @@ describe('a release that does not work', () => {
     const { job, deployments } = await atRest(device)
     expect([job?.state, job?.code]).toEqual(['fell-back', 'unhealthy'])
     expect(job?.text).toBe(
-      'Version 2.0 failed the health check 10-fieldbus (the fieldbus of 2.0 is silent). The device is back on version 1.0 and works as before.',
+      'Version 2.0 failed the health check 10-fieldbus (the fieldbus of 2.0 is silent). The device is back on version 1.0.',
     )
     expect(await order(device)).toBe('1.0 booted, 2.0 rollback')
     const left = deployments.find(one => one.version === '2.0')?.leftBecause
@@ -359,6 +359,17 @@ describe('a release that does not work', () => {
     await insert('two')
     const offer = await offerOf(device, 'two.superblock')
     expect([offer.verdict.fits, offer.preselected]).toEqual([true, false])
+  })
+
+  test('nobody returns to it without naming it', async () => {
+    expect((await device.client.status()).deployments.some(one => one.rollback)).toBe(false)
+    const refused = await cli(device, 'rollback', '--yes', '--reason', 'out of curiosity')
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining('no other release here that was found good'),
+    ])
+    await expect(device.client.rollback({ reason: 'x' })).rejects.toMatchObject({ code: 'not-found' })
+    expect(await order(device)).toBe('1.0 booted, 2.0 rollback')
   })
 
   test('it does not get as far as its service: the boot loader counts, and the previous one takes over', async () => {

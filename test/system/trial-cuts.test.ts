@@ -2,7 +2,7 @@
  * The table of docs/states.md: the service is killed, or the power cut, between every two actions of arm, deploy, verdict, return
  * and rollback. The moments that last only a blink are made on the disk, where all of the state is.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isThere } from '../../src/base/files.ts'
@@ -11,6 +11,7 @@ import type { Snapshot } from '../../src/update/snapshot.ts'
 import type { Device } from '../kit/device.ts'
 import { faults, isOver, journalled } from '../kit/endurance.ts'
 import { atRest, ended, offerOf, order, read, stateOf } from '../kit/operate.ts'
+import { PROJECT } from '../kit/project.ts'
 import { makeProduct, type Product } from '../kit/releases.ts'
 import { makeStick } from '../kit/stick.ts'
 import {
@@ -22,6 +23,7 @@ import {
   keepDisk,
   onHook,
   rejournal,
+  remember,
   writeAccount,
   writeCount,
 } from '../kit/trials.ts'
@@ -119,14 +121,43 @@ interface Moment {
   ends: 'installed' | 'fell-back' | 'rolled back'
 }
 
+const health = (verdict: string) => rejournal(device, r => Object.assign(r.health as object, { verdict }))
+const judged = async () => {
+  await dropCount(device)
+  await dropAccount(device)
+  await rejournal(device, r => Object.assign(r, { epochFloor: 3 }))
+}
+const left = async () => {
+  await falling()
+  await rejournal(device, r => Object.assign(r, { left: { [product.commits['2.0'] ?? '']: cause.text } }))
+  await remember(device, 'fell-back', { version: '2.0', to: '1.0', ...cause })
+}
+const returned = async () => {
+  await backTo1()
+  await remember(device, 'rollback', { version: '1.0', from: '2.0', reason: 'too loud' })
+}
+
+const ARM = { reach: inArm, ends: 'installed' } as const
+const TRIAL = { reach: onTrial, ends: 'installed' } as const
+const LEFT = { reach: onTrial, state: 'falling-back', ends: 'fell-back' } as const
+const BACK = { reach: inRollback, state: 'rolling-back', ends: 'rolled back' } as const
+
+/** In the order of what the service does, named as in docs/states.md. */
 const MOMENTS: Moment[] = [
-  { between: 'the hooks', reach: inArm, state: 'installing/arm', ends: 'installed' },
+  { ...ARM, between: 'the start of the hooks and their end', state: 'installing/arm' },
   {
-    ...{ between: 'the account and the count', reach: inArm, state: 'installing/arm', ends: 'installed' },
+    ...{ ...ARM, between: 'the account and the count', state: 'installing/arm' },
     make: () => writeAccount(device, target()),
   },
   {
-    ...{ between: 'the count and the deployment', reach: inArm, state: 'installing/deploy', ends: 'installed' },
+    ...{ ...ARM, between: 'the count and the journal', state: 'installing/arm' },
+    make: async () => {
+      await writeAccount(device, target())
+      await writeCount(device, target(), 3)
+    },
+  },
+  {
+    ...{ ...ARM, between: 'the journal and the deployment', state: 'installing/deploy' },
     make: async () => {
       await writeAccount(device, target())
       await writeCount(device, target(), 3)
@@ -134,69 +165,67 @@ const MOMENTS: Moment[] = [
     },
   },
   {
-    ...{ between: 'the deployment and the journal', reach: onTrial, state: 'installing/deploy', ends: 'installed' },
+    ...{ ...TRIAL, between: 'the deployment and the journal', state: 'installing/deploy' },
     make: () => step('deploy'),
   },
   {
-    ...{ between: 'the deployment and the end of the installation', reach: onTrial },
-    ...{ state: 'installing/settle', ends: 'installed', make: () => step('settle') },
-  },
-  { between: 'the checks', reach: onTrial, state: 'trying', ends: 'installed' },
-  {
-    ...{ between: 'the verdict and the end of the count', reach: onTrial, state: 'trying', ends: 'installed' },
-    make: () => rejournal(device, r => Object.assign(r.health as object, { verdict: 'good' })),
+    ...{ ...TRIAL, between: 'settling and the end of the installation', state: 'installing/settle' },
+    make: () => step('settle'),
   },
   {
-    ...{ between: 'the end of the count and that of the account', reach: onTrial, state: 'trying', ends: 'installed' },
-    make: () => dropCount(device),
+    ...{ ...TRIAL, between: 'the early account of a start and the count', state: 'trying' },
+    make: () => writeCount(device, target(), 1),
   },
+  { ...TRIAL, between: 'the start of the checks and their end', state: 'trying' },
+  { ...TRIAL, between: 'the verdict and the end of the count', state: 'trying', make: () => health('good') },
+  { ...TRIAL, between: 'the end of the count and that of the account', state: 'trying', make: () => dropCount(device) },
+  { ...TRIAL, between: 'the end of the account and the history', state: 'trying', make: judged },
   {
-    ...{ between: 'the end of the account and the journal', reach: onTrial, state: 'trying', ends: 'installed' },
+    ...{ ...TRIAL, between: 'the history and the journal of a verdict', state: 'trying' },
     make: async () => {
-      await dropCount(device)
-      await dropAccount(device)
-      await rejournal(device, r => Object.assign(r, { epochFloor: 3 }))
+      await judged()
+      await remember(device, 'good', { version: '2.0' })
     },
   },
+  { ...LEFT, between: 'a bad verdict and the history', make: falling },
+  { ...LEFT, between: 'the history and the boot order of a return', make: left },
   {
-    ...{ between: 'the bad verdict and the boot order', reach: onTrial, state: 'falling-back', ends: 'fell-back' },
-    make: falling,
-  },
-  {
-    ...{ between: 'the boot order and the end of the count', reach: onTrial, state: 'falling-back', ends: 'fell-back' },
+    ...{ ...LEFT, between: 'the boot order and the end of the count' },
     make: async () => {
-      await falling()
+      await left()
       await backTo1()
     },
   },
   {
-    ...{ between: 'the end of the count and the journal', reach: onTrial, state: 'falling-back', ends: 'fell-back' },
+    ...{ ...LEFT, between: 'the end of the count and the journal of a return' },
     make: async () => {
-      await falling()
+      await left()
       await backTo1()
       await dropCount(device)
       await dropAccount(device)
     },
   },
+  { ...BACK, between: 'the request and the boot order of a rollback' },
+  { ...BACK, between: 'the boot order and the history of a rollback', make: backTo1 },
+  { ...BACK, between: 'the history and the journal of a rollback', make: returned },
+  { ...BACK, between: 'the request and the boot order of a rollback on trial', reach: inRollbackOnTrial },
+  { ...BACK, between: 'the boot order and the end of the count on trial', reach: inRollbackOnTrial, make: backTo1 },
   {
-    between: 'the request and the boot order of a rollback',
-    reach: inRollback,
-    state: 'rolling-back',
-    ends: 'rolled back',
-  },
-  {
-    ...{ between: 'the boot order and the journal of a rollback', reach: inRollback },
-    ...{ state: 'rolling-back', ends: 'rolled back', make: backTo1 },
-  },
-  {
-    ...{ between: 'the request and the boot order of a rollback on trial', reach: inRollbackOnTrial },
-    ...{ state: 'rolling-back', ends: 'rolled back' },
-  },
-  {
-    ...{ between: 'the boot order and the end of the count of a rollback on trial', reach: inRollbackOnTrial },
-    ...{ state: 'rolling-back', ends: 'rolled back', make: backTo1 },
+    ...{ ...BACK, between: 'the end of the count and the journal on trial', reach: inRollbackOnTrial },
+    make: async () => {
+      await backTo1()
+      await dropCount(device)
+      await dropAccount(device)
+    },
   },
 ]
+
+test('the table of docs/states.md has the same moments in the same states', async () => {
+  const page = await readFile(join(PROJECT, 'docs/states.md'), 'utf8')
+  const rows = page.split('| between | state |')[1]?.split('\n\n')[0]?.split('\n').slice(2) ?? []
+  const cells = rows.map(row => row.split('|').map(cell => cell.trim().replaceAll('`', '')))
+  expect(cells.map(([, between, state]) => [between, state])).toEqual(MOMENTS.map(one => [one.between, one.state]))
+})
 
 /** Reboot whenever that is waited for, until the job is over. */
 async function toTheEnd(): Promise<Snapshot> {

@@ -21,12 +21,14 @@ let device: Device
 let sticks = 0
 
 const WANTED = '#!/bin/sh\necho the lamp is dark\nexit 1\n'
+const BELL = '#!/bin/sh\n[ ! -e /var/bad/bell ] && exit\necho it does not ring\necho it is cracked\nexit 1\n'
+const CHECKS = 'usr/lib/superblock/health.d'
 
 beforeAll(async () => {
   lab = await mkdtemp('/tmp/sb-trial-')
   product = await makeProduct(lab)
   await product.release('2.0', {
-    files: { ...HOOKS, 'usr/lib/superblock/health.d/wanted.d/90-lamp': WANTED },
+    files: { ...HOOKS, [`${CHECKS}/wanted.d/90-lamp`]: WANTED, [`${CHECKS}/required.d/20-bell`]: BELL },
   })
   two = await product.package('2.0', { epoch: 3 })
 })
@@ -176,6 +178,7 @@ describe('the verdict', () => {
       ['disk:/var', true, true],
       ['disk:/sysroot', true, true],
       ['10-fieldbus', true, true],
+      ['20-bell', true, true],
       ['90-lamp', false, false],
     ])
     expect(await hooked()).toEqual(['pre-deploy update 1.0-2.0', 'post-boot update 1.0-2.0'])
@@ -222,6 +225,21 @@ describe('the verdict', () => {
     expect([health?.version, health?.verdict]).toEqual(['1.0', 'good'])
     expect(await hooked()).toContain('pre-rollback return 2.0-1.0')
     expect((await cli(device, 'status')).stdout).toContain('half of the tables cannot be converted')
+  })
+
+  test('several checks fail: each is named with its last line', async () => {
+    await installed('several')
+    await device.boot({ service: false })
+    await write(device, '/var/bad/2.0', '')
+    await write(device, '/var/bad/bell', '')
+    await device.service.start()
+    await device.rebooted()
+    await device.boot()
+    const { job } = await atRest(device)
+    expect(job?.facts).toEqual({
+      ...{ version: '2.0', check: '10-fieldbus, 20-bell' },
+      said: '10-fieldbus: the fieldbus of 2.0 is silent / 20-bell: it is cracked',
+    })
   })
 
   test('a pre-deploy hook that refuses: nothing is installed, and its words are told', async () => {

@@ -25,6 +25,8 @@ mkdir -p /etc/systemd/system/${unit}.d
 printf '${text}' >/etc/systemd/system/${unit}.d/99-broken.conf
 systemctl daemon-reload`
 
+const WITHOUT_ACCOUNT = dropIn('superblock-trial.service', '[Unit]\\nConditionPathExists=/nowhere\\n')
+
 export const BREAKAGES: Readonly<Record<string, Breakage>> = {
   install: {
     what: 'nobody is told that the stick may go',
@@ -62,6 +64,21 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
     how: dropIn('superblockd.service', '[Service]\\nRestart=no\\n'),
   },
   firmware: { what: 'the partition that EFI starts from is empty', how: 'rm -r /efi/EFI && sync' },
+  // What breaks a release on trial lies in /etc, which it takes over.
+  'trial-check': {
+    what: 'the checks are not found',
+    how: 'mkdir -p /etc/superblock/superblock.d; echo "health.checks = [\'/nowhere\']" >/etc/superblock/superblock.d/99-broken.toml',
+  },
+  'trial-panic': {
+    what: 'the release before does not become the default again',
+    how: change('await setDefault(engine, job.from);', 'void 0;'),
+  },
+  'trial-hang': { what: 'nobody keeps an account of the starts', how: WITHOUT_ACCOUNT },
+  'trial-cuts': { what: 'nobody keeps an account of the starts', how: WITHOUT_ACCOUNT },
+  'trial-uboot': {
+    what: 'the partition with the count is not mounted',
+    how: 'systemctl mask --runtime --now efi.automount; umount /efi; systemctl restart superblockd',
+  },
   'power-cut': {
     what: 'what was under way is forgotten',
     how: change('const now = reconcile(', 'const now = (() => ({ at: "idle" }))('),

@@ -3,8 +3,8 @@
  * configuration, as credentials, and the unit runs agent.pl, which speaks through a virtio serial port.
  */
 import { EventEmitter, once } from 'node:events'
-import { copyFile, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Snapshot } from '../../src/control/protocol.ts'
 import { PROJECT } from '../kit/project.ts'
 import { connectTo, eachLine } from './qmp.ts'
@@ -44,6 +44,23 @@ export async function guestArguments(folder: string, socket: string): Promise<st
     ...['-device', 'virtio-serial', '-chardev', `socket,id=lab,path=${socket},server=on,wait=off`],
     ...['-device', 'virtserialport,chardev=lab,name=lab'],
   ]
+}
+
+/**
+ * The same for a machine whose firmware does not tell the kernel of its configuration: the units lie in the /etc of a deployment
+ * that was never started, and releases that are installed later take them over with it.
+ */
+export async function plantGuest(etc: string): Promise<void> {
+  const agent = 'lab-agent.pl'
+  const files = {
+    [agent]: await readFile(AGENT, 'utf8'),
+    'systemd/system/l.service': UNIT.replace('/run/credentials/@system/lab', `/etc/${agent}`),
+    'systemd/system/-.mount.d/lab.conf': CREDENTIALS['systemd.unit-dropin.-.mount'],
+  }
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(etc, name)), { recursive: true })
+    await writeFile(join(etc, name), text)
+  }
 }
 
 export interface Guest {

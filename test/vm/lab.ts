@@ -5,7 +5,9 @@ import { basename, dirname, join } from 'node:path'
 import { isThere } from '../../src/base/files.ts'
 import { run } from '../../src/base/run.ts'
 import { PROJECT } from '../kit/project.ts'
-import { guestDigest } from './guest.ts'
+import { SAMPLE } from '../kit/sample.ts'
+import { withRoot } from './disk.ts'
+import { guestDigest, plantGuest } from './guest.ts'
 import { hardware, type Machine, type MachineOptions, openMachine } from './machine.ts'
 
 /** Room for three releases; the first start grows the root file system to it. */
@@ -97,6 +99,19 @@ export async function openLab(sample: Sample, folder: string, breakage?: string)
     return join(CACHE, `${name}-${createHash('sha256').update(all.join('\0')).digest('hex').slice(0, 16)}`)
   }
 
+  /** The image for U-Boot, whose kernel finds no firmware that would bring the agent along, with the agent on it. */
+  async function planted(): Promise<string> {
+    const image = join(folder, 'uboot.img')
+    if (await isThere(image)) return image
+    await run(['cp', '--sparse=always', sample.ubootImage, image])
+    await withRoot(image, async at => {
+      const deployments = join(at, 'ostree/deploy', SAMPLE.os, 'deploy')
+      for (const name of await readdir(deployments))
+        if (!name.endsWith('.origin')) await plantGuest(join(deployments, name, 'etc'))
+    })
+    return image
+  }
+
   async function wake(at: string, options: Pick<MachineOptions, 'sticks'> = {}): Promise<Machine> {
     const bootId = await readFile(join(at, 'boot-id'), 'utf8')
     const machine = await open({
@@ -106,8 +121,8 @@ export async function openLab(sample: Sample, folder: string, breakage?: string)
     return machine
   }
 
-  const fresh: Lab['fresh'] = options => {
-    const backing = options?.firmware === 'uboot' ? sample.ubootImage : sample.image
+  const fresh: Lab['fresh'] = async options => {
+    const backing = options?.firmware === 'uboot' ? await planted() : sample.image
     return open({ backing, format: 'raw', size: DISK, ...options })
   }
 

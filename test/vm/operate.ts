@@ -1,5 +1,6 @@
 /** What several scenarios do with a machine, without its console. */
 import type { JobInfo, OfferInfo, Snapshot } from '../../src/control/protocol.ts'
+import { Lost } from './guest.ts'
 import type { Machine } from './machine.ts'
 
 /** The offer of a release that fits. */
@@ -24,10 +25,17 @@ export async function installed(machine: Machine): Promise<Snapshot> {
   return snapshot
 }
 
+/** Ask the service for the reboot; the machine may be down before it has answered. */
+export async function askReboot(machine: Machine): Promise<void> {
+  await machine.request('/v1/reboot').catch(error => {
+    if (!(error instanceof Lost)) throw error
+  })
+}
+
 /** Reboot as the service is asked to, and wait until the job is over. */
 export async function reboot(machine: Machine): Promise<Snapshot> {
   const before = machine.bootId()
-  await machine.request('/v1/reboot')
+  await askReboot(machine)
   await machine.rebooted(before)
   return machine.waitFor(
     ({ job }) => job !== null && job.state !== 'reboot' && ENDED.includes(job.state),

@@ -48,13 +48,15 @@ export function confirmReturn(
   frame: Frame,
   snapshot: Snapshot,
   to: DeploymentInfo,
-  reason: string,
+  { reason, force }: { reason: string; force?: true },
   yes: boolean,
 ): Screen {
   const { t } = frame
   const left = leftWords(to, t)
   const head = t.confirm.rollback(versionOf(running(snapshot)), to.version)
-  return ask(frame, yes, head, t.confirm.yesRollback(to.version), [
+  const word = force ? t.confirm.yesForce(to.version) : t.confirm.yesRollback(to.version)
+  return ask(frame, yes, head, word, [
+    ...(force ? say(frame, t.confirm.force(to.version), { bold: true, tone: 'warn' }) : []),
     ...say(frame, t.confirm.startsAgain(to.version)),
     ...say(frame, t.confirm.dataStays),
     ...say(frame, t.confirm.reason(reason)),

@@ -18,6 +18,7 @@ export function home(frame: Frame, snapshot: Snapshot): Screen {
   const runs = running(snapshot)
   const pending = deployments.find(d => d.pending)
   const back = deployments.find(d => d.rollback)
+  const others = deployments.some(d => !d.booted)
   const fitting = offers.filter(offer => offer.verdict.fits).length
   const checked = health
     ? `  ${health.version === runs?.version ? '' : `${health.version}  `}${when(health.at, t)}`
@@ -25,7 +26,9 @@ export function home(frame: Frame, snapshot: Snapshot): Screen {
   const lines: Line[] = [
     ...row(frame, t.home.runs, runs ? named(runs) : t.home.noRelease),
     ...(pending ? row(frame, t.home.afterReboot, named(pending), { tone: 'warn' }) : []),
-    ...(back || !pending ? row(frame, t.home.rollbackTo, back ? named(back) : t.home.nothing) : []),
+    ...(back || !pending
+      ? row(frame, t.home.rollbackTo, back ? named(back) : others ? t.home.noneGood : t.home.nothing)
+      : []),
     ...row(frame, t.home.health, `${healthWord(health?.verdict, t)}${checked}`, {
       tone: health?.verdict === 'good' ? 'good' : health?.verdict === 'bad' ? 'bad' : undefined,
     }),

@@ -3,7 +3,7 @@ import type { JobInfo, Snapshot } from '../../control/protocol.ts'
 import { jobName, stateWords } from '../line.ts'
 import { BLANK, type Frame, type Line, row, type Screen } from '../lines.ts'
 import { spoken } from '../numbers.ts'
-import { running } from '../view.ts'
+import { refusedReturn, running } from '../view.ts'
 import { changedSides, nextWords, problemWords, whatWords, when } from '../words.ts'
 import { checkLines } from './trial.ts'
 
@@ -13,6 +13,8 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
   const version = running(snapshot)?.version ?? '?'
   const bad = snapshot.health?.verdict === 'bad' && snapshot.health.version === version
   const stuck = changedSides(job)
+  const refused = refusedReturn(snapshot) !== undefined
+  const next = nextWords(job.code ?? '', t)
   const happened = [
     whatWords(job.code ?? '', job.facts, t, job.text),
     ...(job.state === 'fell-back' ? [t.trouble.wentBack] : []),
@@ -28,7 +30,7 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
     lines: [
       ...row(frame, t.trouble.happened, stuck ? t.phase.stuckOnBad(happened) : happened, { bold: true }),
       ...row(frame, t.trouble.safe, safe),
-      ...row(frame, t.trouble.next, stuck ? t.trouble.callNow : nextWords(job.code ?? '', t)),
+      ...row(frame, t.trouble.next, stuck || bad ? t.trouble.callNow : refused ? t.trouble.orForce : next),
       BLANK,
       ...codeLines(frame, job.code ?? 'internal'),
       ...row(frame, '', t.trouble.since(when(job.startedAt, t))),
@@ -36,7 +38,7 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
       BLANK,
       ...row(frame, t.packages.service, job.text),
     ],
-    keys: [t.keys.close, ...(frame.kiosk ? [] : [t.keys.quit])],
+    keys: [t.keys.close, ...(refused ? [t.keys.force] : []), ...(frame.kiosk ? [] : [t.keys.quit])],
   }
 }
 

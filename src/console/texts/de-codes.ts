@@ -146,7 +146,7 @@ export const codes: Codes = {
     unhealthy: AS_BEFORE,
     'boot-failed': AS_BEFORE,
     overruled: 'Auf der ersten Seite nachsehen, was nach dem Neustart läuft; wenn nötig, neu installieren.',
-    'hook-failed': 'Tun, was dort steht, und noch einmal versuchen, oder den Service anrufen.',
+    'hook-failed': 'Tun, was dort steht, und noch einmal versuchen, oder den Kundendienst anrufen.',
     'command-failed': SUPPORT,
     'command-missing': SUPPORT,
     'command-timeout': SUPPORT,

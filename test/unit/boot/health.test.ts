@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { checkHealth, type HealthPlan, misplaced } from '../../../src/boot/health.ts'
+import { checkHealth, type HealthPlan, neverRun } from '../../../src/boot/health.ts'
 import { runHooks } from '../../../src/boot/hooks.ts'
-import type { Terms } from '../../../src/boot/programs.ts'
+import { inOneLine, type Terms } from '../../../src/boot/programs.ts'
 
 let folder: string
 beforeEach(async () => {
@@ -61,7 +61,19 @@ it('what is in neither folder is not run, and can be named', async () => {
   await program('tree', '10-lost', 'exit 1')
   const tree = await check('tree', '10-a', 'true')
   expect(await run([tree])).toHaveLength(1)
-  expect(await misplaced([tree])).toEqual([join(tree, '10-lost')])
+  expect(await neverRun([tree])).toEqual({ misplaced: [join(tree, '10-lost')], notExecutable: [] })
+})
+it('what cannot be executed is no check, and is found', async () => {
+  const tree = await check('tree', '10-a', 'true')
+  await program('tree/wanted.d', 'README', 'exit 1', 0o644)
+  expect(await run([tree])).toHaveLength(1)
+  expect(await neverRun([tree])).toEqual({ misplaced: [], notExecutable: [join(tree, 'wanted.d/README')] })
+})
+it('of much that a check says the end is kept, where the reason stands', () => {
+  expect(inOneLine('cannot print\nno paper')).toBe('cannot print / no paper')
+  const said = inOneLine(`${'looking at the paper\n'.repeat(40)}no paper`)
+  expect([said.length, said.at(0)]).toEqual([300, '…'])
+  expect(said).toMatch(/ \/ no paper$/)
 })
 it('one that does not end in time has failed, with all it started', async () => {
   const tree = await check('tree', '10-a', `(sleep 3; touch ${folder}/late) & sleep 1000`)

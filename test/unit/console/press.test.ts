@@ -78,6 +78,27 @@ test('rollback wants a release, a reason and a yes', () => {
   expect(screen([...typed, 'esc', 'esc', 'esc'], now)).toBe('home')
 })
 
+test('a return that a hook refused can be forced, with the same reason, after a yes', () => {
+  const to = snapshot().deployments[1] ?? deployment()
+  const gone = { version: to.version, commit: to.commit }
+  const failed = job({ kind: 'rollback', state: 'failed', code: 'hook-failed', to: gone, reason: 'too loud' })
+  const now = snapshot({ job: failed })
+  expect(screen(['f'], now)).toBe('return')
+  expect(play(['f', 'enter'], now).asked).toEqual([])
+  expect(screen(['f', 'esc'], now)).toBe('home')
+  expect(play(['f', 'y'], now).asked).toEqual([{ do: 'rollback', index: 1, reason: 'too loud', force: true }])
+  // It is found again, as long as that job is the last one.
+  expect(play(['f', 'esc', 't', 'f', 'down', 'enter'], now).asked).toHaveLength(1)
+})
+
+test.each([
+  ['another failure', job({ kind: 'rollback', state: 'failed', code: 'flip-failed' })],
+  ['a release that refuses to be installed', job({ state: 'failed', code: 'hook-failed' })],
+])('%s cannot be forced', (_, failed) => {
+  expect(play(['f', 'y', 'enter'], snapshot({ job: failed })).asked).toEqual([])
+  expect(screen(['f'], snapshot({ job: failed }))).toBe('outcome')
+})
+
 test('letters that are keys elsewhere are text in a reason', () => {
   expect(play(['r', 'enter', 'q', 'r', 'up', 'b', 'c', 'pasted\r\ntext'], snapshot()).ui.view).toMatchObject({
     reason: 'qrbcpastedtext',

@@ -7,7 +7,7 @@ import { run } from '../../../src/base/run.ts'
 import { SAMPLE } from '../../kit/sample.ts'
 import type { Lab, Sample } from '../lab.ts'
 import type { Machine } from '../machine.ts'
-import { install, installed, order } from '../operate.ts'
+import { askReboot, install, installed, order } from '../operate.ts'
 import { makePackage } from '../releases.ts'
 import { makeStick } from '../sticks.ts'
 
@@ -22,8 +22,11 @@ const CHECK = {
 const before = (command: string) => ({
   'usr/lib/systemd/system/superblockd.service.d/lab.conf': `[Service]\nExecStartPre=+/bin/sh -c '${command}'\n`,
 })
-/** PID 1 stops, and with it what it tells the watchdog. */
-const HANG = before('sleep 5; echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze; sleep 600')
+/** At the first start PID 1 stops, and with it what it tells the watchdog; at the second the kernel panics. */
+const HANG = before(
+  'sleep 5; [ ! -e /var/hung ] || echo c >/proc/sysrq-trigger; touch /var/hung; sync; ' +
+    'echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze; sleep 600',
+)
 const SLOW = before('while [ -e /var/slow ]; do sleep 0.5; done')
 
 async function brokenInitramfs({ repo }: Sample): Promise<Record<string, string>> {
@@ -41,7 +44,7 @@ async function begin(lab: Lab, machine: Machine, version: string, files: Record<
   await installed(machine)
   await machine.unplug(name)
   const boot = machine.bootId()
-  await machine.request('/v1/reboot')
+  await askReboot(machine)
   return boot
 }
 
@@ -82,7 +85,7 @@ export async function hang(lab: Lab, say: (line: string) => void): Promise<void>
     'mkdir -p /etc/superblock/superblock.d; printf "[trial]\\ntries = 2\\n" >/etc/superblock/superblock.d/90-lab.toml; systemctl restart superblockd',
   )
   await begin(lab, machine, '2.7', HANG)
-  say('2.7 hangs')
+  say('2.7 hangs at its first start, and panics at its second')
   assert.match(await fellBack(machine, '2.7', 'boot-failed'), /2 by the watchdog/)
   say('back on 1.0, after two resets by the watchdog')
 }
