@@ -73,9 +73,13 @@ export async function findSample(): Promise<Sample> {
 
 /**
  * @param folder of the scenario; what an earlier run left in it goes
- * @param breakage commands that break something in every machine that the scenario gets
+ * @param options `breakage`: commands that break something in every machine that the scenario gets; `processors` of each
  */
-export async function openLab(sample: Sample, folder: string, breakage?: string): Promise<Lab> {
+export async function openLab(
+  sample: Sample,
+  folder: string,
+  { breakage, processors = 2 }: { breakage?: string | undefined; processors?: number } = {},
+): Promise<Lab> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   const machines: Machine[] = []
@@ -87,7 +91,8 @@ export async function openLab(sample: Sample, folder: string, breakage?: string)
     const disk = join(own, 'disk.qcow2')
     const size = options.size ? [options.size] : []
     await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', options.backing, '-F', options.format, disk, ...size])
-    const machine = await openMachine({ ...options, folder: own, disk, ...(breakage ? { patience: IMPATIENCE } : {}) })
+    const patience = breakage ? { patience: IMPATIENCE } : {}
+    const machine = await openMachine({ processors, ...options, folder: own, disk, ...patience })
     machines.push(machine)
     await machine.start()
     return machine
@@ -95,8 +100,17 @@ export async function openLab(sample: Sample, folder: string, breakage?: string)
 
   /** What is kept under a name depends on the image, the machine, the way into it, and what was done to it. */
   async function kept(name: string, input: string): Promise<string> {
-    const all = [basename(dirname(sample.image)), ...(await hardware('bios', 2)), await guestDigest(), DISK, input]
-    return join(CACHE, `${name}-${createHash('sha256').update(all.join('\0')).digest('hex').slice(0, 16)}`)
+    const all = [
+      basename(dirname(sample.image)),
+      ...(await hardware('bios', processors)),
+      await guestDigest(),
+      DISK,
+      input,
+    ]
+    return join(
+      CACHE,
+      `${name}-${processors}-${createHash('sha256').update(all.join('\0')).digest('hex').slice(0, 16)}`,
+    )
   }
 
   /** The image for U-Boot, whose kernel finds no firmware that would bring the agent along, with the agent on it. */
@@ -180,7 +194,7 @@ export async function openLab(sample: Sample, folder: string, breakage?: string)
       await run(['qemu-img', 'rebase', '-f', 'qcow2', '-b', sample.image, '-F', 'raw', disk])
       await run(['cp', '--sparse=always', disk, join(work, 'disk.qcow2')])
       for (const other of await readdir(CACHE))
-        if (other.startsWith(`${name}-`) && other !== basename(work))
+        if (other.startsWith(`${name}-${processors}-`) && other !== basename(work))
           await rm(join(CACHE, other), { recursive: true, force: true })
       await rename(work, at)
     },

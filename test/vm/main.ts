@@ -120,7 +120,7 @@ async function play(
   breakage?: string,
 ): Promise<string | undefined> {
   const folder = join(PROJECT, '.cache/vm', name)
-  const lab = await openLab(sample, folder, breakage)
+  const lab = await openLab(sample, folder, { breakage })
   current = lab
   try {
     await SCENARIOS[name]?.(lab, say)

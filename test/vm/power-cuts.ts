@@ -52,7 +52,9 @@ export async function powerCuts(
   const due = planOf(seed, count).filter(({ number }) => (only.length > 0 ? only.includes(number) : number >= from))
   if (breakage || (only.length === 0 && from === 1)) await rm(`${results}.jsonl`, { force: true })
 
-  const lab = await openLab(sample, join(folder, 'preparation'))
+  // Two that share two processors get further with one each.
+  const processors = jobs > 1 ? 1 : 2
+  const lab = await openLab(sample, join(folder, 'preparation'), { processors })
   const bench = await prepare(lab)
   for (const machine of lab.machines) await machine.powerCut()
   say(
@@ -65,7 +67,7 @@ export async function powerCuts(
   const one = async (plan: Plan) => {
     const begun = performance.now()
     const row: Trial = { ...plan, ok: false, found: '', after: '', seconds: 0, why: '' }
-    const lab = await openLab(sample, join(folder, String(plan.number)), breakage)
+    const lab = await openLab(sample, join(folder, String(plan.number)), { breakage, processors })
     try {
       await cut(lab, bench, row, slower)
       row.ok = true
