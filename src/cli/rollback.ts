@@ -43,19 +43,19 @@ export async function rollback(
 /** @throws Failure `not-found`, `already-booted` */
 function choose({ deployments }: Snapshot, index: number | undefined): DeploymentInfo {
   const target = deployments.find(d => (index === undefined ? d.rollback : d.index === index))
-  if (!target)
-    throw new Failure(
-      'not-found',
-      index === undefined
-        ? 'cannot roll back: there is no other release here that was found good; see `superblock deployments`, and name one by its index'
-        : `cannot roll back to ${index}: there is no such release; see \`superblock deployments\``,
-    )
+  if (!target) throw new Failure('not-found', `${why(deployments, index)}; see \`superblock deployments\``)
   if (target.booted && !deployments.some(d => d.pending))
     throw new Failure(
       'already-booted',
       `cannot roll back to ${target.index}: it is what runs now; see \`superblock deployments\``,
     )
   return target
+}
+
+function why(deployments: readonly DeploymentInfo[], index: number | undefined): string {
+  if (index !== undefined) return `cannot roll back to ${index}: there is no such release`
+  if (!deployments.some(d => !d.booted)) return 'cannot roll back: there is no earlier release on this device'
+  return 'cannot roll back: none of the other releases here was found good, so one has to be named by its index'
 }
 
 function consequences({ deployments }: Snapshot, to: DeploymentInfo): string[] {

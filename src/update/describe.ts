@@ -48,6 +48,9 @@ export function sentence(state: Active): string {
     case 'fell-back':
       return `${upper(state.cause.text)}. The device is back on ${from}.`
     case 'failed':
+      // A release that was started: what runs now is what could not be left.
+      if (['unhealthy', 'boot-failed'].includes(state.cause.code))
+        return `${upper(state.cause.text)}. Call support, and install nothing before.`
       return state.job.kind === 'install'
         ? `${upper(state.cause.text)}. Nothing was changed: the device runs ${from}.`
         : `${upper(state.cause.text)}.`

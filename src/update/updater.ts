@@ -157,7 +157,10 @@ export async function openUpdater(
     }
     room.offersChanged()
     const { state } = journal.read()
-    if (!overBefore && isOver(state)) void lookAtDevice()
+    if (!overBefore && isOver(state)) {
+      void lookAtDevice()
+      void checkBoot()
+    }
     overBefore = isOver(state)
     if (workedBefore !== isWorking(state)) {
       workedBefore = isWorking(state)
@@ -176,6 +179,9 @@ export async function openUpdater(
   /** Is the job's package on a stick that does not answer? */
   const isSilent = (state: State) =>
     state.at === 'installing' && media.holding(state.job.path)?.code === 'not-answering'
+
+  const checkBoot = () =>
+    room.checkBoot().catch(error => log.error({ err: error }, 'cannot check the health of this boot'))
 
   async function lookAtDevice(): Promise<void> {
     try {
@@ -224,11 +230,7 @@ export async function openUpdater(
     }, DEVICE_TICK * 1000),
   ]
 
-  void room
-    .advance()
-    .then(() => room.checkBoot())
-    .catch(error => log.error({ err: error }, 'cannot check the health of this boot'))
-    .finally(changed)
+  void room.advance().then(checkBoot).finally(changed)
 
   return {
     snapshot() {

@@ -12,7 +12,16 @@ import { hookTerms, programLock, refusedBy } from './hooks.ts'
 import type { BootHealth } from './journal.ts'
 import { giveUpReserve, makeReserve } from './reserve.ts'
 import type { ReleaseName } from './snapshot.ts'
-import { type Cause, type InstallJob, isTarget, type Job, notStarted, type RollbackJob, type State } from './state.ts'
+import {
+  type Cause,
+  type InstallJob,
+  isOver,
+  isTarget,
+  type Job,
+  notStarted,
+  type RollbackJob,
+  type State,
+} from './state.ts'
 import { clearTrial } from './trial.ts'
 
 export interface Verdicts {
@@ -179,10 +188,20 @@ export function makeVerdicts(core: Core): Verdicts {
     return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
   }
 
-  async function checkBoot(): Promise<void> {
+  let checking: Promise<void> | undefined
+  const checkBoot = (): Promise<void> => {
+    checking ??= checkThisBoot().finally(() => {
+      checking = undefined
+    })
+    return checking
+  }
+
+  async function checkThisBoot(): Promise<void> {
     const { bootId, booted } = await core.device()
-    const { health } = journal.read()
+    const { health, state } = journal.read()
     if (health?.bootId === bootId && health.verdict !== 'checking') return
+    // An operator leaves what runs: nobody is to find it good behind their back.
+    if (state.at !== 'idle' && state.job.kind === 'rollback' && !isOver(state)) return
     const { verdict } = await runChecks()
     if (verdict !== 'good') return
     // One that nobody knows of any more, since the journal was lost.

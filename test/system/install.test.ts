@@ -366,7 +366,7 @@ describe('a release that does not work', () => {
     const refused = await cli(device, 'rollback', '--yes', '--reason', 'out of curiosity')
     expect([refused.status, refused.stderr]).toEqual([
       1,
-      expect.stringContaining('no other release here that was found good'),
+      expect.stringContaining('none of the other releases here was found good'),
     ])
     await expect(device.client.rollback({ reason: 'x' })).rejects.toMatchObject({ code: 'not-found' })
     expect(await order(device)).toBe('1.0 booted, 2.0 rollback')

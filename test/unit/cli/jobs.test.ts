@@ -221,5 +221,7 @@ test('rollback to nothing, to an unknown index, and to what runs', async () => {
   expect(await run(...argv, '0')).toMatchObject({ status: 1, err: expect.stringContaining('already-booted') })
   control.set(snapshot({ deployments: [deployment({ booted: true })] }))
   expect(await run(...argv)).toMatchObject({ status: 1, err: expect.stringContaining('no earlier release') })
+  control.set(snapshot({ deployments: [deployment({ booted: true }), deployment({ index: 1 })] }))
+  expect(await run(...argv)).toMatchObject({ status: 1, err: expect.stringContaining('was found good') })
   expect(control.asked).toEqual([])
 })

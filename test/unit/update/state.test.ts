@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { sentence } from '../../../src/update/describe.ts'
 import {
   type InstallJob,
   isCancellable,
@@ -75,6 +76,13 @@ describe('the machine is believed before the journal', () => {
     const state: State = { at: 'installing', job: install, step: 'deploy' }
     expect(reconcile(state, machine('y', old, fresh))).toBe(state)
   })
+})
+
+it('a release that could not be left is not said to have changed nothing', () => {
+  expect(sentence({ at: 'failed', job: install, cause: { code: 'no-space', text: 'no room' } })).toContain(
+    'Nothing was',
+  )
+  expect(sentence({ at: 'failed', job: install, cause })).toBe('Bad. Call support, and install nothing before.')
 })
 
 describe('what may be asked for', () => {
