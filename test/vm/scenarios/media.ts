@@ -59,7 +59,7 @@ export async function inbox(lab: Lab, say: (line: string) => void): Promise<void
   const machine = await lab.ready()
   // It has to come from somewhere; that this is a stick, the device is not told.
   await machine.run('mkdir -p /etc/udev/rules.d; : >/etc/udev/rules.d/90-superblock.rules; udevadm control --reload')
-  await machine.plug('disk', await makeStick(lab.folder, 'disk', { 'acme-2.0.superblock': lab.sample.package }))
+  await machine.plug('carrier', await makeStick(lab.folder, 'carrier', { 'acme-2.0.superblock': lab.sample.package }))
   await machine.run(
     'for i in $(seq 60); do [ -b /dev/sda1 ] && break; sleep 1; done; mkdir -p /run/disk; mount -o ro /dev/sda1 /run/disk',
   )
@@ -67,7 +67,7 @@ export async function inbox(lab: Lab, say: (line: string) => void): Promise<void
   const name = '/var/lib/superblock/inbox/acme-2.0'
   await machine.run(`cp /run/disk/acme-2.0.superblock ${name}.part && mv ${name}.part ${name}.superblock`)
   await machine.run('umount /run/disk')
-  await machine.unplug('disk')
+  await machine.unplug('carrier')
   const offer = await offered(machine, '2.0')
   assert.equal(offer.path, `${name}.superblock`)
   say('the package in the inbox is offered')
