@@ -33,7 +33,10 @@ export async function watchTrial(folder: string, booted: string, say: (text: str
     return ready()
   }
   // A count that cannot be kept must not have the device start for ever: the service's verdict is what is left.
-  const next = await begin(folder, ledger, loader).catch(error => say(asFailure(error, 'count this start').message))
+  const next = await begin(folder, ledger, loader).catch(error => {
+    say(asFailure(error, 'count this start').message)
+    return undefined
+  })
   await ready()
   if (!next) return
   say(

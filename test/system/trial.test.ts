@@ -156,6 +156,13 @@ describe('before the verdict', () => {
     expect(await order(device)).toBe('1.0 booted, 2.0 rollback')
   })
 
+  test('a boot loader’s memory that is spoiled: no start is counted, and none is ended for it', async () => {
+    await installed('spoiled')
+    await writeFile(join(device.sysroot, 'boot/grub/grubenv'), '\0'.repeat(1024))
+    expect((await device.boot({ service: false, watch: true })).id).toContain(product.commits['2.0'])
+    await expect(device.rebooted(5)).rejects.toThrow('cannot find a reboot')
+  })
+
   test('a journal that was lost meanwhile: a good release stays, and is no longer counted', async () => {
     await installed('lost')
     await rm(join(stateOf(device), 'state.json'))
