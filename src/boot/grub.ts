@@ -8,6 +8,7 @@ import { Failure } from '../base/failure.ts'
 import type { BootLoader } from './bootloader.ts'
 
 const SIGNATURE = '# GRUB Environment Block\n'
+const SIZE = 1024
 
 /** A line as it stands in the block, its end included; `name` of a variable's line. */
 interface Line {
@@ -88,11 +89,28 @@ export async function writeEnvironment(path: string, changes: Readonly<Record<st
   }
 }
 
+/** Make the block anew, in place like every change of it; it is as large as grub-editenv makes it. @throws Failure `grubenv` */
+async function emptyBlock(path: string): Promise<void> {
+  try {
+    const file = await open(path, constants.O_RDWR)
+    try {
+      await file.truncate(SIZE)
+      await file.write(SIGNATURE.padEnd(SIZE, '#'), 0, 'latin1')
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    throw damaged('write', path, error)
+  }
+}
+
 /** GRUB as it keeps a trial: two variables, which the generated menu counts. @param path of grubenv */
 export const grub = (path: string): BootLoader => ({
   name: 'GRUB',
   arm: ({ deployment }, tries) => writeEnvironment(path, { trial_id: deployment, trial_tries: String(tries) }),
-  clear: () => writeEnvironment(path, { trial_id: null, trial_tries: null }),
+  // What GRUB cannot read has no trial in it, and nothing that would be lost.
+  clear: () => writeEnvironment(path, { trial_id: null, trial_tries: null }).catch(() => emptyBlock(path)),
   async read() {
     const variables = await readEnvironment(path)
     const id = variables.get('trial_id')

@@ -128,7 +128,11 @@ async function writable(config: Config) {
 
 async function bootLoader(engine: Engine) {
   const found = await findBootLoader(engine.sysroot)
-  if (counts(found)) return { text: `${found.name} counts the starts of a new release` }
+  if (counts(found)) {
+    // What it keeps can be spoiled; then the sentence says how to mend it.
+    await found.read()
+    return { text: `${found.name} counts the starts of a new release` }
+  }
   return {
     text: `the boot loader does not count starts, for ${found.missing}: a release that hangs while starting is not undone by itself`,
     next: 'Set up boot counting as docs/integration.md says.',

@@ -30,6 +30,7 @@ const Rollback = v.object({
   to: Deployment,
   reason: text,
   force: v.optional(v.boolean()),
+  untried: v.optional(v.boolean()),
 })
 const Job = v.variant('kind', [Install, Rollback])
 const step = v.picklist(STEPS)

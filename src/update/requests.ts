@@ -129,6 +129,7 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
       to: nameOf(to),
       reason: request.reason.slice(0, 500),
       ...(request.force ? { force: true } : {}),
+      ...(isOnTrial() ? { untried: true } : {}),
     }
     await enter({ at: 'rolling-back', job })
   }

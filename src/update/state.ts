@@ -38,6 +38,8 @@ export interface RollbackJob {
   reason: string
   /** also when a hook refuses */
   force?: boolean | undefined
+  /** away from a release that was not found good yet; its trial ends with this, so that it cannot be called off */
+  untried?: boolean | undefined
 }
 
 export type Job = InstallJob | RollbackJob
@@ -144,7 +146,7 @@ export const isWorking = (state: State): boolean =>
 /** Can the job be called off with everything it did undone? */
 export function isCancellable(state: State): boolean {
   if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage'
-  return state.at === 'reboot'
+  return state.at === 'reboot' && !(state.job.kind === 'rollback' && state.job.untried)
 }
 
 /**

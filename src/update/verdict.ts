@@ -7,6 +7,7 @@ import { runHooks } from '../boot/hooks.ts'
 import { account, readLedger } from '../boot/ledger.ts'
 import { inOneLine } from '../boot/programs.ts'
 import { setDefault } from '../ostree/rollback.ts'
+import { type Deployment, deploymentId } from '../ostree/status.ts'
 import { type Core, causeOf } from './core.ts'
 import { hookTerms, programLock, refusedBy } from './hooks.ts'
 import type { BootHealth } from './journal.ts'
@@ -204,9 +205,26 @@ export function makeVerdicts(core: Core): Verdicts {
     if (state.at !== 'idle' && state.job.kind === 'rollback' && !isOver(state)) return
     const { verdict } = await runChecks()
     if (verdict !== 'good') return
-    // One that nobody knows of any more, since the journal was lost.
-    await clearTrial(engine, config.state)
+    await endForgotten(booted)
     await history.add('good', { commit: booted.commit, version: booted.version })
+  }
+
+  /**
+   * A trial that no job knows of any more, since the journal was lost. When its release is what runs, it was found good with
+   * it; when it is what starts next, it would be started for ever once nothing counts, so what runs becomes the default.
+   */
+  async function endForgotten(booted: Deployment): Promise<void> {
+    if (!isOver(journal.read().state)) return // the job's own trial goes on
+    const target = (await readLedger(config.state))?.target.deployment
+    const [next] = (await core.device()).deployments
+    if (next && !next.booted && deploymentId(next) === target) {
+      const { left } = journal.read()
+      await journal.write({ left: { ...left, [next.commit]: 'its trial was forgotten before it was found good' } })
+      await giveUpReserve(config.state)
+      await setDefault(engine, booted)
+    }
+    await clearTrial(engine, config.state)
+    await core.device()
   }
 
   return { judge, interrupt: () => interrupter.abort(), fallBack, rollBack, checkBoot }

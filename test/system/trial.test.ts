@@ -49,6 +49,8 @@ const hooked = async () => (await read(device, '/var/hooked').catch(() => '')).t
 const grubenv = () => readFile(join(device.sysroot, 'boot/grub/grubenv'), 'utf8')
 const isArmed = async () => [(await grubenv()).includes('trial_id'), await isThere(join(stateOf(device), 'trial.json'))]
 
+const examined = async () => (await cli(device, 'doctor', '--json')).stdout
+
 async function begin() {
   await device.insert(await makeStick(lab, `STICK${++sticks}`, [two.file]))
   await offerOf(device, 'acme-2.0.superblock')
@@ -161,6 +163,29 @@ describe('before the verdict', () => {
     await writeFile(join(device.sysroot, 'boot/grub/grubenv'), '\0'.repeat(1024))
     expect((await device.boot({ service: false, watch: true })).id).toContain(product.commits['2.0'])
     await expect(device.rebooted(5)).rejects.toThrow('cannot find a reboot')
+    expect(await examined()).toMatch(/cannot read .*grubenv: .*make it anew/)
+    await device.service.start()
+    expect((await ended(device)).state).toBe('done')
+    expect(await isArmed()).toEqual([false, false])
+    expect(await examined()).toMatch(/GRUB counts the starts/)
+  })
+
+  test('a journal that was lost after its release did not start: that one is not started for ever', async () => {
+    await installed('forgotten')
+    for (let i = 0; i < 3; i++) {
+      expect((await device.boot({ service: false })).id).toContain(product.commits['2.0'])
+      await device.powerCut()
+    }
+    await rm(join(stateOf(device), 'state.json'))
+    expect((await device.boot()).id).toContain(product.commits['1.0'])
+    await atRest(device)
+    await device.waitFor(({ health }) => health?.verdict === 'good' && health.current, 'the verdict')
+    await expect.poll(isArmed).toEqual([false, false])
+    expect(await order(device)).toBe('1.0 booted, 2.0 rollback')
+    const { deployments } = await device.client.status()
+    expect(deployments.find(one => one.version === '2.0')?.leftBecause).toMatch(/forgotten/)
+    await device.powerCut()
+    expect((await device.boot()).id).toContain(product.commits['1.0'])
   })
 
   test('a journal that was lost meanwhile: a good release stays, and is no longer counted', async () => {
@@ -282,6 +307,8 @@ describe('an operator who is faster than the checks', () => {
     expect((await ended(device)).kind).toBe('rollback')
     expect(await order(device)).toBe('1.0 pending, 2.0 booted')
     expect(await isArmed()).toEqual([false, false])
+    // What was left is not counted any more: there is no way back to it without a new trial.
+    await expect(device.client.cancel()).rejects.toMatchObject({ code: 'not-cancellable' })
     await expect(device.rebooted(2)).rejects.toThrow(/within 2 s/)
     expect((await device.client.status()).health?.verdict).toBe('checking')
     await device.client.reboot()

@@ -86,6 +86,19 @@ test('a trial is armed in place, read and cleared', async () => {
   expect((await stat(path)).ino).toBe(ino)
 })
 
+test('a block that GRUB cannot read ends a trial by being made anew, in place', async () => {
+  const path = join(lab, 'boot/grub/grubenv')
+  const loader = (await findBootLoader(lab)) as BootLoader
+  for (const bad of ['', '\0'.repeat(1024), 'x'.repeat(5000)]) {
+    await writeFile(path, bad)
+    const { ino } = await stat(path)
+    await loader.clear()
+    expect((await readFile(path)).equals(Buffer.from('# GRUB Environment Block\n'.padEnd(1024, '#')))).toBe(true)
+    expect((await stat(path)).ino).toBe(ino)
+    expect(await loader.read()).toBeUndefined()
+  }
+})
+
 test('the id is that of the deployment to be, or just made', () => {
   const one = (commit: string, serial: number, booted = false, os = 'sample') => ({ os, commit, serial, booted })
   const idOf = (list: ReturnType<typeof one>[]) => trialId(list, { os: 'sample', commit: 'a' })
