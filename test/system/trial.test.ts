@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isThere, listIfThere } from '../../src/base/files.ts'
 import type { PackageResult } from '../../src/builder/package.ts'
 import type { Device } from '../kit/device.ts'
+import { whenJournalled } from '../kit/endurance.ts'
 import { atRest, cli, ended, install, offerOf, order, read, stateOf, write } from '../kit/operate.ts'
 import { makeProduct, PRODUCT, type Product } from '../kit/releases.ts'
 import { makeStick } from '../kit/stick.ts'
@@ -61,6 +62,8 @@ async function begin() {
 async function installed(name: string, options?: Parameters<Product['device']>[1]) {
   await make(name, options)
   expect((await begin()).state).toBe('reboot')
+  // It is told a moment before it is on the disk.
+  await whenJournalled(device, ['reboot'])
   await device.powerCut()
 }
 
