@@ -4,35 +4,38 @@
  */
 import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import * as v from 'valibot'
 import { errno } from '../base/failure.ts'
 import { readIfThere, replaceFile, syncFolder } from '../base/files.ts'
-import type { Target } from './bootloader.ts'
 
 /** How a start on trial ended. All but the last one speak against the release. */
 export type End = 'watchdog' | 'crash' | 'deadline' | 'unknown'
 
-export interface Ledger {
-  format: 1
-  target: Target
+const text = v.string()
+const number = v.pipe(v.number(), v.minValue(0))
+const Account = v.object({
+  format: v.literal(1),
+  target: v.object({ deployment: text, release: text }),
   /** starts that may end badly, and so many without a trace: in a power cut, usually */
-  tries: number
-  patience: number
+  tries: number,
+  patience: number,
   /** seconds that a start has until its verdict */
-  deadline: number
+  deadline: number,
   /** command that reboots; from the release before, since what a new one says of itself may be wrong */
-  reboot: string[]
+  reboot: v.pipe(v.array(text), v.minLength(1)),
   /** the device has a hardware watchdog, whose driver may come late */
-  watchdog: boolean
+  watchdog: v.boolean(),
   /** the kernel's crash records that were there already */
-  crashes: string[]
-  ends: { [end in End]: number }
+  crashes: v.array(text),
+  ends: v.object({ watchdog: number, crash: number, deadline: number, unknown: number }),
   /** what the boot loader was last told to grant */
-  granted: number
+  granted: number,
   /** the last start that reached user space; `late` when it was ended for want of a verdict */
-  last?: { bootId: string; late?: boolean }
+  last: v.optional(v.object({ bootId: text, late: v.optional(v.boolean()) })),
   /** it has failed, and the boot loader was told to start the one before */
-  over?: boolean
-}
+  over: v.optional(v.boolean()),
+})
+export type Ledger = v.InferOutput<typeof Account>
 
 /** What is found when a start on trial has reached user space. */
 export interface Start {
@@ -100,8 +103,7 @@ const path = (folder: string) => join(folder, 'trial.json')
 /** The account, or undefined where there is none or it cannot be read: then the boot loader's own count is what is left. */
 export async function readLedger(folder: string): Promise<Ledger | undefined> {
   try {
-    const ledger = JSON.parse((await readIfThere(path(folder))) ?? 'null') as Ledger | null
-    return ledger?.format === 1 ? ledger : undefined
+    return v.parse(Account, JSON.parse((await readIfThere(path(folder))) ?? 'null'))
   } catch {
     return undefined
   }

@@ -52,9 +52,9 @@ export async function runProgram(name: string, path: string, required: boolean, 
   const { timeout, environment: env, lock, onLine, signal } = terms
   return timed(name, required, async () => {
     const result = await runUnconfined([path], { name: `run-${name}`, seconds: timeout, env, lock, onLine, signal })
-    const said = result.stdout + result.stderr
-    if (result.late) return { ok: false, output: `${said}\nno answer within ${timeout} s` }
-    return { ok: result.status === 0, output: said.trim() || (result.status ? `exit status ${result.status}` : '') }
+    const said = (result.stdout + result.stderr).trim()
+    if (result.late) return { ok: false, output: `${said}\nno answer within ${timeout} s`.trim() }
+    return { ok: result.status === 0, output: said || (result.status ? `exit status ${result.status}` : '') }
   })
 }
 

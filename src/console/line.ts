@@ -58,7 +58,7 @@ export function jobLine(job: JobInfo, t: Texts): string {
   const { progress } = job
   const name = jobName(job, t)
   if (!isStepping(job) || !progress) return `${name}: ${stateWords(job, t)}`
-  const step = `${t.job.stepOf(progress.at, progress.of)}, ${safe(stepWords(progress.step, t))}`
+  const step = `${t.job.stepOf(progress.at, progress.of)}, ${safe(stepWords(progress.step, job, t))}`
   return `${name}: ${step}  ${numbers(progress, t)}`.trimEnd()
 }
 

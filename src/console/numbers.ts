@@ -14,7 +14,7 @@ export const NUMBERS: { readonly [code in Code | MediumCode]: number } = {
   ...{ 'already-installed': 126, 'needs-base': 127, 'no-space': 128, changed: 129 },
   ...{ 'media-gone': 201, 'media-error': 202, 'not-answering': 203, 'too-many-files': 204 },
   ...{ 'unsupported-filesystem': 205, encrypted: 206, 'no-filesystem': 207, ambivalent: 208 },
-  'too-many-media': 209,
+  ...{ 'too-many-media': 209, 'package-gone': 210 },
   ...{ unhealthy: 301, 'boot-failed': 302, overruled: 303, cancelled: 304, 'hook-failed': 305 },
   ...{ 'command-failed': 311, 'command-missing': 312, 'command-timeout': 313, 'flip-failed': 314, 'flip-missing': 315 },
   ...{ staged: 316, grubenv: 317, 'corrupt-object': 318, 'ref-mismatch': 319, 'no-such-deployment': 321 },

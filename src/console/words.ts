@@ -69,7 +69,8 @@ export const leftWords = (one: DeploymentInfo, t: Texts): string | undefined =>
 export const failureWords = (failure: Failure, t: Texts): string =>
   whatWords(failure.code, failure.facts, t, failure.message)
 
-export const stepWords = (step: string, t: Texts): string => own<string>(t.step, step) ?? step
+export const stepWords = (step: string, { stick }: JobInfo, t: Texts): string =>
+  step === 'stage' && stick === 'none' ? t.job.copying : (own<string>(t.step, step) ?? step)
 
 export const healthWord = (verdict: string | undefined, t: Texts): string =>
   own<string>(t.healthWord, verdict ?? 'none') ?? String(verdict)
@@ -87,7 +88,8 @@ export function jobWords(job: JobInfo, t: Texts): string {
       // It waits; so it does, without being called paused, for a stick that is in but does not answer.
       if (job.code !== undefined) return `${why} ${nextWords(job.code, t)}`
       if (job.progress?.step === 'admit') return phase.admit
-      return job.progress?.step === 'stage' ? phase.stage(to) : phase.install(to)
+      if (job.progress?.step === 'stage') return job.stick === 'none' ? phase.copy(to) : phase.stage(to)
+      return phase.install(to)
     case 'rolling-back':
       return phase.rollingBack(to)
     case 'undoing':

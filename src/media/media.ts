@@ -203,7 +203,7 @@ export function openMedia(
     list: () =>
       [inbox, ...sticks.values(), ...unread].map(medium => told(medium, sticks.get(medium.path)?.usb, prober.last())),
     look,
-    holding,
+    holding: path => (isBelow(path, inbox.path) ? inbox : holding(path)),
     async open(path) {
       if (isBelow(path, inbox.path)) return openFile(path)
       // It may have been mounted since the last look.

@@ -6,7 +6,7 @@ type Active = Exclude<State, { at: 'idle' }>
 
 /** Until everything is staged the stick must stay; afterwards it may go. */
 export function stickOf(state: Active): Stick {
-  if (state.job.kind !== 'install') return 'none'
+  if (state.job.kind !== 'install' || !state.job.onStick) return 'none'
   if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage' ? 'keep' : 'remove'
   return 'remove'
 }
@@ -21,21 +21,25 @@ const SILENT: Cause = {
 }
 
 export function sentence(state: Active): string {
+  const stick = stickOf(state)
+  const stays = stick === 'none' ? '' : ' Leave the stick in.'
+  const mayGo = stick === 'none' ? '' : ' The stick may be removed now.'
   const to = `version ${state.job.to.version || 'unknown'}`
   const from = `version ${state.job.from.version || 'unknown'}`
   switch (state.at) {
     case 'installing':
       if (state.paused) return state.paused.text
-      if (state.step === 'admit') return 'Checking the package. Leave the stick in.'
-      if (state.step === 'stage') return `Copying ${to} from the stick. Leave the stick in.`
-      return `Installing ${to}. The stick may be removed now. Do not switch off; if the power fails it continues by itself.`
+      if (state.step === 'admit') return `Checking the package.${stays}`
+      if (state.step === 'stage')
+        return `Copying ${to} ${stick === 'none' ? 'to the device' : 'from the stick'}.${stays}`
+      return `Installing ${to}.${mayGo} Do not switch off; if the power fails it continues by itself.`
     case 'rolling-back':
       return `Going back to ${to}.`
     case 'undoing':
       return `Stopped: ${state.cause.text}. Taking back what was done.`
     case 'reboot':
       return state.job.kind === 'install'
-        ? `${upper(to)} is installed and starts with the next reboot. The stick may be removed now.`
+        ? `${upper(to)} is installed and starts with the next reboot.${mayGo}`
         : `${upper(to)} starts with the next reboot.`
     case 'trying':
       return `${upper(to)} is running; its health is being checked. Do not switch off.`

@@ -149,7 +149,7 @@ async function healthChecks(config: Config) {
   if (misplaced.length > 0)
     return {
       text: `not run, since it is neither in required.d nor in wanted.d: ${misplaced.join(', ')}`,
-      next: 'Move it to required.d.',
+      next: 'Move it to required.d when a release that fails it must not stay, otherwise to wanted.d.',
     }
   if (notExecutable.length > 0)
     return {

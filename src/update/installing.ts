@@ -25,11 +25,19 @@ export interface Installing {
 /** Codes that mean: the stick is the trouble, another one or the same again may do. */
 const MEDIA = ['media-gone', 'media-error', 'not-answering']
 
-export const REMOVED = 'The stick was removed'
-export const waiting = (code: string, why: string): Cause => ({
+const waiting = (code: string, why: string): Cause => ({
   code,
   text: `${why}. Put the stick back, or another with the same package; the installation continues by itself.`,
 })
+
+/** The package is not there any more. */
+export const gone = ({ onStick }: InstallJob): Cause =>
+  onStick
+    ? waiting('media-gone', 'The stick was removed')
+    : {
+        code: 'package-gone',
+        text: 'The package was taken out of the inbox. Put it back, or insert a stick with it; the installation continues by itself.',
+      }
 
 export function makeInstalling(core: Core): Installing {
   const { config, engine, log, meter, enter, recordOnce } = core
@@ -108,7 +116,7 @@ export function makeInstalling(core: Core): Installing {
     }
     if (MEDIA.includes(failure.code)) {
       worn = core.offers().at(job.path)
-      const paused = waiting(failure.code, failure.code === 'media-gone' ? REMOVED : failure.message)
+      const paused = failure.code === 'media-gone' ? gone(job) : waiting(failure.code, failure.message)
       return { at: 'installing', job, step: 'admit', paused }
     }
     return { at: 'undoing', job, step, cause: causeOf(failure) }

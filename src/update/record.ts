@@ -13,6 +13,7 @@ const Install = v.object({
   offer: text,
   medium: text,
   path: text,
+  onStick: v.optional(v.boolean(), true),
   allowDowngrade: v.boolean(),
   startedAt: text,
   from: Deployment,

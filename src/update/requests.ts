@@ -6,7 +6,7 @@ import { safe } from '../base/text.ts'
 import type { Deployment } from '../ostree/status.ts'
 import type { Core } from './core.ts'
 import { nameOf, rollbackTarget } from './device.ts'
-import { type Installing, REMOVED, waiting } from './installing.ts'
+import { gone, type Installing } from './installing.ts'
 import type { Offer } from './offers.ts'
 import { giveUpReserve } from './reserve.ts'
 import type { InstallRequest, RollbackRequest } from './snapshot.ts'
@@ -50,6 +50,9 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
       throw new Failure('busy', `cannot begin: another job is not over yet (${now.at}). See: superblock status`)
   }
 
+  /** A file that somebody names may lie on a stick that is mounted by other means. */
+  const isOnStick = ({ medium }: Offer) => medium !== config.media.inbox
+
   async function install(request: InstallRequest): Promise<void> {
     refuseIfBusy()
     const offer = await requested(request)
@@ -66,6 +69,7 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
       offer: offer.id ?? '',
       medium: offer.medium,
       path: offer.path,
+      onStick: isOnStick(offer),
       allowDowngrade: request.allowDowngrade === true,
       startedAt: new Date().toISOString(),
       from: nameOf(booted),
@@ -154,12 +158,13 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
       .find(offer => !installing.isWorn(offer) && (offer.verdict.fits || now.job.allowDowngrade))
     if (!copy) {
       // What could not be read was a stick on its way out.
-      if (now.job.medium !== '' && now.paused.code !== 'media-gone' && !core.offers().at(now.job.path))
-        void enter({ ...now, paused: waiting('media-gone', REMOVED) })
+      const paused = gone(now.job)
+      if (now.job.medium !== '' && now.paused.code !== paused.code && !core.offers().at(now.job.path))
+        void enter({ ...now, paused })
       return
     }
     installing.renew()
-    const job = { ...now.job, path: copy.path, medium: copy.medium }
+    const job = { ...now.job, path: copy.path, medium: copy.medium, onStick: isOnStick(copy) }
     void enter({ at: 'installing', job, step: 'admit' }).then(advance)
   }
 

@@ -16,6 +16,8 @@ export interface InstallJob {
   offer: string
   medium: string
   path: string
+  /** of a package from the inbox no stick is needed, and none may go */
+  onStick: boolean
   allowDowngrade: boolean
   startedAt: string
   from: DeploymentName

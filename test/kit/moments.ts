@@ -280,7 +280,12 @@ export const MOMENTS: readonly Moment[] = [
   ),
   moment(
     'trouble-unknown-code',
-    during({ state: 'failed', code: 'flux', text: 'The flux of the capacitor is low. Nothing was changed.' }),
+    during({
+      state: 'failed',
+      code: 'flux',
+      stick: 'remove',
+      text: 'The flux of the capacitor is low. Nothing was changed.',
+    }),
   ),
   moment(
     'problems',

@@ -444,6 +444,27 @@ describe('calling it off', () => {
     expect(await standing(device)).toEqual(before)
   })
 
+  test('while it waits for a package that was taken out of the inbox; of a stick nothing is said then', async () => {
+    const inbox = join(inboxOf(device), 'five.superblock')
+    await copyFile(file('five'), inbox)
+    await offerOf(device, 'five.superblock')
+    await device.client.install({ id: id('five') })
+    await whileStaging(device, () => device.service.kill('SIGKILL'))
+    await rm(inbox)
+    await device.service.start()
+    const { job } = await device.waitFor(({ job }) => job?.state === 'paused', 'the pause')
+    expect([job?.code, job?.cancellable, job?.stick]).toEqual(['package-gone', true, 'none'])
+    expect(job?.text).toMatch(/^The package was taken out of the inbox\. Put it back/)
+    await copyFile(file('five'), inbox)
+    const done = await ended(device)
+    expect([done.stick, done.text]).toEqual(['none', 'Version 5.0 is installed and starts with the next reboot.'])
+    await device.client.cancel()
+    await device.waitFor(({ job }) => job?.state === 'cancelled', 'the end of it')
+    await rm(inbox)
+    await device.waitFor(({ offers }) => !offers.some(({ path }) => path.includes('inbox')), 'the inbox empty again')
+    expect(await standing(device)).toEqual(before)
+  })
+
   test('while it waits for the reboot', async () => {
     await insert('two')
     await offerOf(device, 'two.superblock')

@@ -19,8 +19,9 @@ export function confirmInstall(frame: Frame, snapshot: Snapshot, offer: OfferInf
   const { t } = frame
   const to = offer.release?.version ?? offer.file
   const from = versionOf(running(snapshot))
+  const isOnStick = !snapshot.media.some(({ path, kind }) => path === offer.medium && kind === 'inbox')
   return ask(frame, yes, t.confirm.install(from, to), t.confirm.yesInstall(to), [
-    ...say(frame, t.confirm.stick, { bold: true }),
+    ...(isOnStick ? say(frame, t.confirm.stick, { bold: true }) : []),
     ...say(frame, t.confirm.goesOn),
     ...say(frame, t.confirm.starts(to)),
     ...say(frame, t.confirm.keeps(from)),

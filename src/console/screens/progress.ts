@@ -32,7 +32,7 @@ export function progress(frame: Frame, job: JobInfo, pulse: Pulse): Screen {
       ...stickWords(frame, job),
       BLANK,
       ...(paused ? [...sentence, BLANK] : []),
-      ...(done ? [...steps(frame, done), BLANK, ...bytesLines(frame, done)] : []),
+      ...(done ? [...steps(frame, job, done), BLANK, ...bytesLines(frame, done)] : []),
       ...(job.state === 'running' ? [heartbeat(frame, pulse), BLANK] : []),
       ...(paused ? [] : sentence),
     ],
@@ -54,13 +54,13 @@ export function stickWords(frame: Frame, job: JobInfo): Line[] {
   return frame.rows < ROOMY ? say(frame, words, { bold: true, tone }) : banner(frame, words, tone)
 }
 
-function steps(frame: Frame, done: Done): Line[] {
+function steps(frame: Frame, job: JobInfo, done: Done): Line[] {
   const { t, glyphs } = frame
   const at = STEPS.indexOf(done.step as StepName)
   if (at < 0 || frame.rows < ROOMY)
-    return [line(frame, `${t.job.stepOf(done.at, done.of)}: ${stepWords(done.step, t)}`, { bold: true })]
+    return [line(frame, `${t.job.stepOf(done.at, done.of)}: ${stepWords(done.step, job, t)}`, { bold: true })]
   return STEPS.map((step, i) =>
-    line(frame, `${(i < at ? glyphs.done : i === at ? glyphs.arrow : '').padEnd(2)} ${stepWords(step, t)}`, {
+    line(frame, `${(i < at ? glyphs.done : i === at ? glyphs.arrow : '').padEnd(2)} ${stepWords(step, job, t)}`, {
       bold: i === at,
     }),
   )

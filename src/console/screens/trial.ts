@@ -8,7 +8,7 @@ const OUTPUT = 2
 
 export function trial(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen {
   const { t } = frame
-  const removable = job.kind === 'install' ? [...banner(frame, t.stick.removeBanner, 'good'), BLANK] : []
+  const removable = job.stick === 'remove' ? [...banner(frame, t.stick.removeBanner, 'good'), BLANK] : []
   const checks = snapshot.health?.checks ?? []
   if (job.state === 'trying')
     return {

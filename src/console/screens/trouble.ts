@@ -22,7 +22,7 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
   const safe = [
     ...(job.state === 'failed' && job.kind === 'install' && !stuck ? [t.trouble.unchanged] : []),
     bad ? t.trouble.runsBad(version) : t.trouble.runs(version),
-    ...(job.kind === 'install' ? [t.trouble.stickFree] : []),
+    ...(job.stick === 'remove' ? [t.trouble.stickFree] : []),
   ].join(' ')
   return {
     head: `${jobName(job, t)}: ${stateWords(job, t)}`,

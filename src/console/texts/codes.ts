@@ -7,6 +7,7 @@ export type Fact = (name: string) => string
 /** Codes beside the refusals that a job, a request or the connection may end with. */
 export type OtherCode =
   | 'media-gone'
+  | 'package-gone'
   | 'media-error'
   | 'not-answering'
   | 'cancelled'

@@ -76,6 +76,7 @@ export const codes: Codes = {
     'no-space': f => `Es braucht ${f('need')} auf ${f('where')}; frei sind ${f('free')}.`,
     changed: () => 'Die Datei ist nicht mehr das Paket, das angezeigt wurde.',
     'media-gone': () => 'Der Stick wurde abgezogen.',
+    'package-gone': () => 'Das Paket wurde aus dem Eingang genommen.',
     'media-error': () => 'Der Stick lässt sich nicht weiterlesen.',
     'not-answering': () => 'Der Stick antwortet nicht.',
     cancelled: () => 'Es wurde abgebrochen.',
@@ -138,6 +139,7 @@ export const codes: Codes = {
     'no-space': 'Daten vom Gerät entfernen oder den Kundendienst anrufen.',
     changed: 'Die Pakete neu ansehen und noch einmal wählen.',
     'media-gone': 'Den Stick wieder einstecken, oder einen anderen mit demselben Paket. Es geht von selbst weiter.',
+    'package-gone': 'Es wieder in den Eingang legen, oder einen Stick damit einstecken. Es geht von selbst weiter.',
     'media-error':
       'Den Stick abziehen und wieder einstecken, oder einen anderen mit demselben Paket. Es geht von selbst weiter.',
     cancelled: 'Nichts.',

@@ -11,6 +11,7 @@ export const screens: typeof english = {
     rollingBack: version => `Rückkehr zu ${version}`,
     unknown: 'einem Paket',
     stepOf: (at, of) => `Schritt ${at} von ${of}`,
+    copying: 'auf das Gerät kopieren',
     ofBytes: (done, total) => `${done} von ${total}`,
     perSecond: rate => `${rate}/s`,
     left: time => `noch ${time}`,
@@ -40,6 +41,7 @@ export const screens: typeof english = {
   phase: {
     admit: 'Das Paket wird geprüft.',
     stage: to => `Version ${to} wird vom Stick kopiert.`,
+    copy: to => `Version ${to} wird auf das Gerät kopiert.`,
     install: to =>
       `Version ${to} wird installiert. Nicht ausschalten; nach einem Stromausfall geht es von selbst weiter.`,
     rollingBack: to => `Das Gerät wird auf Version ${to} umgeschaltet.`,

@@ -11,6 +11,7 @@ export const screens = {
     /** for a version that is not known yet */
     unknown: 'a package',
     stepOf: (at: number, of: number) => `step ${at} of ${of}`,
+    copying: 'copying to the device',
     ofBytes: (done: string, total: string) => `${done} of ${total}`,
     perSecond: (rate: string) => `${rate}/s`,
     left: (time: string) => `${time} left`,
@@ -40,6 +41,7 @@ export const screens = {
   phase: {
     admit: 'The package is being checked.',
     stage: (to: string) => `Version ${to} is being copied from the stick.`,
+    copy: (to: string) => `Version ${to} is being copied to the device.`,
     install: (to: string) =>
       `Version ${to} is being installed. Do not switch off; if the power fails it continues by itself.`,
     rollingBack: (to: string) => `The device is being switched to version ${to}.`,

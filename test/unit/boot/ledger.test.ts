@@ -110,7 +110,7 @@ describe('the file', () => {
     expect(await readdir(folder)).toEqual([])
   })
 
-  test.each(['', '{', '[]', '{"format":2}', 'null'])('%j is no account', async text => {
+  test.each(['', '{', '[]', '{"format":1}', '{"format":2}', 'null'])('%j is no account', async text => {
     await writeFile(join(folder, 'trial.json'), text)
     expect(await readLedger(folder)).toBeUndefined()
   })

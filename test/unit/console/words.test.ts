@@ -54,6 +54,8 @@ test('a stick: by code, else the sentence, else the state', () => {
 test.each<[Phase, Partial<JobInfo>, RegExp]>([
   ['installing', { progress: progress({ step: 'admit' }) }, /Paket wird geprüft/],
   ['installing', {}, /2\.0 wird vom Stick kopiert/],
+  ['installing', { stick: 'none' }, /2\.0 wird auf das Gerät kopiert/],
+  ['installing', { state: 'paused', code: 'package-gone' }, /aus dem Eingang genommen.*wieder in den Eingang/],
   ['installing', { progress: progress({ step: 'deploy' }) }, /wird installiert.*Nicht ausschalten/],
   ['installing', { state: 'paused', code: 'media-gone' }, /abgezogen.*wieder einstecken.*von selbst weiter/],
   ['installing', { code: 'not-answering' }, /Der Stick antwortet nicht.*Warten/],

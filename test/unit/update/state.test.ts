@@ -16,6 +16,7 @@ const fresh = { commit: 'b'.repeat(64), serial: 0 }
 const install = {
   kind: 'install',
   id: '1',
+  onStick: true,
   from: { ...old, version: '1.0' },
   to: { commit: fresh.commit, version: '2.0', ref: 'r', os: 'o', epoch: 0, timestamp: '' },
 } as InstallJob
@@ -83,6 +84,12 @@ it('a release that could not be left is not said to have changed nothing', () =>
     'Nothing was',
   )
   expect(sentence({ at: 'failed', job: install, cause })).toBe('Bad. Call support, and install nothing before.')
+})
+
+it('the stick is spoken of where one takes part', () => {
+  const staging = (onStick: boolean) => sentence({ at: 'installing', job: { ...install, onStick }, step: 'stage' })
+  expect(staging(true)).toBe('Copying version 2.0 from the stick. Leave the stick in.')
+  expect(staging(false)).toBe('Copying version 2.0 to the device.')
 })
 
 describe('what may be asked for', () => {
