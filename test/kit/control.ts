@@ -23,6 +23,8 @@ export interface Control {
   set(next: Snapshot): void
   /** the same with another job */
   job(next: JobInfo | null): void
+  /** somebody was given the snapshot that is set now */
+  told(): Promise<void>
   /** before this request is answered, this happens */
   on(verb: Verb, then: (what: unknown) => void): void
   /** from now on this request is refused */
@@ -42,6 +44,7 @@ export async function makeControl(): Promise<Control> {
   const then = new Map<Verb, (what: unknown) => void>()
   let now = snapshot()
   let server: Server | undefined
+  const waiting: (() => void)[] = []
 
   const ask = async (verb: Verb, what?: unknown) => {
     control.asked.push([verb, what])
@@ -49,7 +52,10 @@ export async function makeControl(): Promise<Control> {
   }
   const app = makeApp(
     {
-      snapshot: () => now,
+      snapshot() {
+        for (const resolve of waiting.splice(0)) resolve()
+        return now
+      },
       install: request => ask('install', request),
       rollback: request => ask('rollback', request),
       cancel: () => ask('cancel'),
@@ -73,6 +79,7 @@ export async function makeControl(): Promise<Control> {
       changes.tell()
     },
     job: next => control.set({ ...now, job: next }),
+    told: () => new Promise(resolve => waiting.push(resolve)),
     on: (verb, what) => void then.set(verb, what),
     refuse: (verb, failure) =>
       void then.set(verb, () => {

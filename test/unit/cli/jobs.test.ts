@@ -18,13 +18,19 @@ afterEach(() => control.close())
 const run = (...argv: string[]) => superblock(['--socket', control.socket, ...argv])
 const type = (lines: string[], ...argv: string[]) => superblock(['--socket', control.socket, ...argv], lines)
 
-/** The job's life, a snapshot every 300 ms: more often than that the service need not tell. */
+/** The job's life: whoever watches is told of each of its snapshots. */
 function play(verb: 'install' | 'rollback', ...life: Partial<JobInfo>[]): void {
-  control.on(verb, () => {
-    for (const [i, over] of life.entries())
-      if (i === 0) control.job(job(over))
-      else setTimeout(() => control.job(job(over)), i * 300)
-  })
+  const live = async () => {
+    const [first, ...rest] = life
+    control.job(job(first))
+    await control.told() // in the answer
+    await control.told()
+    for (const over of rest) {
+      control.job(job(over))
+      await control.told()
+    }
+  }
+  control.on(verb, () => void live())
 }
 
 const INSTALL: Partial<JobInfo>[] = [
