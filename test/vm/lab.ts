@@ -73,12 +73,16 @@ export async function findSample(): Promise<Sample> {
 
 /**
  * @param folder of the scenario; what an earlier run left in it goes
- * @param options `breakage`: commands that break something in every machine that the scenario gets; `processors` of each
+ * @param options `breakage`: commands that break something in every machine that the scenario gets; `processors` of each, `screen` false without one
  */
 export async function openLab(
   sample: Sample,
   folder: string,
-  { breakage, processors = 2 }: { breakage?: string | undefined; processors?: number } = {},
+  {
+    breakage,
+    processors = 2,
+    screen = true,
+  }: { breakage?: string | undefined; processors?: number; screen?: boolean } = {},
 ): Promise<Lab> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
@@ -92,7 +96,7 @@ export async function openLab(
     const size = options.size ? [options.size] : []
     await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', options.backing, '-F', options.format, disk, ...size])
     const patience = breakage ? { patience: IMPATIENCE } : {}
-    const machine = await openMachine({ processors, ...options, folder: own, disk, ...patience })
+    const machine = await openMachine({ processors, screen, ...options, folder: own, disk, ...patience })
     machines.push(machine)
     await machine.start()
     return machine
@@ -102,7 +106,7 @@ export async function openLab(
   async function kept(name: string, input: string): Promise<string> {
     const all = [
       basename(dirname(sample.image)),
-      ...(await hardware('bios', processors)),
+      ...(await hardware('bios', processors, screen)),
       await guestDigest(),
       DISK,
       input,
@@ -145,7 +149,7 @@ export async function openLab(
     if (!(await isThere(at))) {
       const machine = await fresh()
       await machine.waitFor(({ health }) => health?.verdict === 'good', 'a healthy device', FIRST_START)
-      await machine.sees(/Insert a stick/)
+      if (screen) await machine.sees(/Insert a stick/)
       await machine.run('systemctl is-system-running --wait', { seconds: FIRST_START, accept: [1] })
       await lab.keep('ready', '', machine)
     }

@@ -23,6 +23,8 @@ export interface MachineOptions {
   /** a machine that was saved: its memory, and the boot that goes on */
   woken?: { memory: string; bootId: string }
   processors?: number
+  /** false: without one, which a start takes a fifth longer with where everything is emulated */
+  screen?: boolean
   /** sticks that are in when it is switched on: names and files with their bytes */
   sticks?: Record<string, string>
   /** seconds to wait for something that has no time of its own */
@@ -78,15 +80,15 @@ const FIRMWARE: Record<Firmware, string[]> = {
 }
 
 /** Everything about QEMU that a saved machine must find again. */
-export const hardware = async (firmware: Firmware, processors: number): Promise<string[]> => [
+export const hardware = async (firmware: Firmware, processors: number, screen: boolean): Promise<string[]> => [
   ...['-nodefaults', '-machine', 'q35', ...(await acceleration()), '-smp', String(processors), '-m', '1024'],
-  ...['-display', 'none', '-vga', 'std', '-nic', 'none', '-device', 'qemu-xhci,id=usb'],
+  ...['-display', 'none', '-vga', screen ? 'std' : 'none', '-nic', 'none', '-device', 'qemu-xhci,id=usb'],
   ...['-device', 'i6300esb', '-action', 'watchdog=reset', ...FIRMWARE[firmware]],
   ...['-device', firmware === 'uboot' ? 'ide-hd,drive=disk' : 'virtio-blk-pci,drive=disk'],
 ]
 
 export async function openMachine(options: MachineOptions): Promise<Machine> {
-  const { folder, disk, firmware = 'bios', clock = 'utc', processors = 2, patience = PATIENCE } = options
+  const { folder, disk, firmware = 'bios', clock = 'utc', processors = 2, screen = true, patience = PATIENCE } = options
   const serial = join(folder, 'serial.log')
   let woken = options.woken
   let qemu: { qmp: Qmp; guest: Guest; ended: Promise<unknown>; kill(): void } | undefined
@@ -107,7 +109,13 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
       const child = start(
         [
           // It does not outlive the lab.
-          ...['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64', ...(await hardware(firmware, processors))],
+          ...[
+            'setpriv',
+            '--pdeathsig',
+            'KILL',
+            'qemu-system-x86_64',
+            ...(await hardware(firmware, processors, screen)),
+          ],
           ...['-drive', `if=none,id=disk,file=${disk},format=qcow2,cache=writeback`, '-rtc', `base=${clock}`],
           ...[
             '-chardev',

@@ -15,7 +15,7 @@ export async function auto(lab: Lab, say: (line: string) => void): Promise<void>
   await machine.run('systemctl disable --now superblock-console; systemctl restart superblockd')
   const before = machine.bootId()
   await machine.plug('stick', stick)
-  await machine.rebooted(before, 600)
+  await machine.rebooted(before)
   say('it rebooted by itself')
   // The stick was left in: what runs already is not installed again.
   const { offers, job } = await machine.waitFor(
