@@ -48,7 +48,7 @@ elif test "${trial_id}" = "${release_id}"; then
   fi
   if test -n "${left}"; then
     setenv trial_tries ${left}
-    run save_trial
+    run save_trial || setenv before 1
   else
     setenv before 1
   fi

@@ -13,6 +13,11 @@ export interface RunOptions {
   /** milliseconds until SIGKILL; never given for a command that changes a sysroot */
   timeout?: number
   signal?: AbortSignal
+  /**
+   * For a program that is not ours, with a time limit: of each output its last so many bytes are kept, instead of a failure when it
+   * is too much, and what it leaves behind is ended with it.
+   */
+  last?: number
   /** exit statuses that are not a failure, beside 0 */
   accept?: readonly number[]
   /** called with each complete line of standard output and standard error, for progress */
@@ -26,6 +31,8 @@ export interface RunResult {
 }
 
 const OUTPUT_LIMIT = 16 * 1024 * 1024
+/** Milliseconds that its pipes may stay open after the end of such a program. */
+const STRAGGLING = 1000
 const environment = (extra?: Record<string, string>) => ({ ...process.env, LC_ALL: 'C.UTF-8', ...extra })
 
 /** How a failed command reads in one line: its name and the last thing it said. */
@@ -64,10 +71,16 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const stdout: Buffer[] = []
   const stderr: Buffer[] = []
   let kept = 0
-  const keep = (list: Buffer[]) => (chunk: Buffer) => {
-    kept += chunk.length
-    if (kept > OUTPUT_LIMIT) child.kill('SIGKILL')
-    else list.push(chunk)
+  const keep = (list: Buffer[]) => {
+    let held = 0
+    return (chunk: Buffer) => {
+      kept += chunk.length
+      if (options.last === undefined && kept > OUTPUT_LIMIT) return void child.kill('SIGKILL')
+      held += chunk.length
+      list.push(chunk)
+      while (options.last !== undefined && list[0] && held - list[0].length >= options.last)
+        held -= list.shift()?.length ?? 0
+    }
   }
   child.stdout?.on('data', keep(stdout))
   child.stderr?.on('data', keep(stderr))
@@ -81,6 +94,12 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   }
   // The end is not waited for when it is late: a process that hangs in the kernel does not die of SIGKILL.
   let timer: NodeJS.Timeout | undefined
+  let straggling: NodeJS.Timeout | undefined
+  if (options.last !== undefined)
+    child.once('exit', () => {
+      endGroup(child)
+      straggling = setTimeout(() => closePipes(child), STRAGGLING)
+    })
   const late = new Promise<never>((_, reject) => {
     if (options.timeout === undefined) return
     timer = setTimeout(() => {
@@ -98,6 +117,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     throw new Failure('command-failed', explain(argv, how, result.stderr || result.stdout))
   } finally {
     clearTimeout(timer)
+    clearTimeout(straggling)
   }
 }
 
@@ -186,6 +206,11 @@ export function endGroup(child: ChildProcess): void {
 
 function killGroup(child: ChildProcess): void {
   endGroup(child)
+  closePipes(child)
+}
+
+/** Nobody who still holds them is waited for. */
+function closePipes(child: ChildProcess): void {
   child.stdout?.destroy()
   child.stderr?.destroy()
 }

@@ -8,7 +8,7 @@ import { type RunResult, run, settled } from './run.ts'
 export interface Unconfined {
   /** of the unit: one of the same name that a killed service left behind is ended first */
   name: string
-  /** file that is locked meanwhile where there are no units: one that a killed service left behind is waited for */
+  /** file that is locked meanwhile: what a killed service left behind, or what is being ended, is waited for */
   lock?: string | undefined
   /** until it is ended with all that it started */
   seconds: number
@@ -29,6 +29,8 @@ const MANAGER = '/run/systemd/system'
 const BUS = '/run/dbus/system_bus_socket'
 /** Seconds from SIGTERM to SIGKILL, and from there until even the waiting is given up. */
 const GRACE = 5
+/** Bytes that are kept of what it says. */
+const LAST = 1024 * 1024
 const ANY_STATUS = Array.from({ length: 255 }, (_, at) => at + 1)
 
 /**
@@ -38,6 +40,7 @@ const ANY_STATUS = Array.from({ length: 255 }, (_, at) => at + 1)
  */
 export async function runUnconfined(argv: readonly string[], options: Unconfined): Promise<UnconfinedResult> {
   const managed = (await isThere(MANAGER)) && (await isThere(BUS))
+  if (options.lock !== undefined) await settled(options.lock)
   return managed ? asUnit(argv, options) : asChild(argv, options)
 }
 
@@ -51,7 +54,9 @@ async function asUnit(argv: readonly string[], options: Unconfined): Promise<Unc
   const started = performance.now()
   const stop = () => run(['systemctl', 'stop', unit], { accept: ANY_STATUS, timeout: 2 * GRACE * 1000 })
   options.signal?.addEventListener('abort', () => void stop().catch(() => {}), { once: true })
-  const attempt = () => run(['systemd-run', ...settings, '--', ...argv], how(options))
+  // Whatever it starts holds the lock, until systemd has ended it all.
+  const alone = options.lock === undefined ? [] : ['flock', '--exclusive', options.lock]
+  const attempt = () => run(['systemd-run', ...settings, '--', ...alone, ...argv], how(options))
   let result = await attempt()
   if (result.status !== 0 && /already (loaded|exists)|was already/.test(result.stderr)) {
     await stop()
@@ -64,16 +69,18 @@ async function asUnit(argv: readonly string[], options: Unconfined): Promise<Unc
 /** timeout(1) ends it also when we are no longer there to do so. */
 async function asChild(argv: readonly string[], options: Unconfined): Promise<UnconfinedResult> {
   const { lock, seconds, env = {} } = options
-  if (lock !== undefined) await settled(lock)
+  const started = performance.now()
   const alone = lock === undefined ? [] : ['flock', '--exclusive', '--close', lock]
   const ended = ['timeout', `--kill-after=${GRACE}`, String(seconds)]
   const result = await run([...ended, ...alone, ...argv], { ...how(options), env })
-  return { ...result, late: result.status === 124 || result.status === 137 }
+  const late = [124, 137].includes(result.status) && performance.now() - started >= seconds * 1000
+  return { ...result, late }
 }
 
 const how = ({ seconds, input, onLine, signal }: Unconfined) => ({
   accept: ANY_STATUS,
   timeout: (seconds + 4 * GRACE) * 1000,
+  last: LAST,
   ...(signal === undefined ? {} : { signal }),
   ...(input === undefined ? {} : { input }),
   ...(onLine === undefined ? {} : { onLine }),

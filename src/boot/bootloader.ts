@@ -43,7 +43,21 @@ export async function findBootLoader(sysroot: string): Promise<BootLoader | { mi
     return { missing: 'there is neither a /boot/grub/grubenv nor a /boot/loader/uEnv.txt' }
   const file = await findTrialFile(sysroot)
   if (file !== undefined) return trialFile(file)
-  return { missing: 'U-Boot starts this device, but its script boot.scr is neither in /efi nor in /boot/efi' }
+  return {
+    missing:
+      'U-Boot starts this device, but its script boot.scr is neither in /efi nor in /boot/efi; see that the partition is mounted',
+  }
+}
+
+/** As findBootLoader; it must be the one that counts the trial of this account, where that says so. */
+export async function findCounting(
+  sysroot: string,
+  account: { loader?: string | undefined } | undefined,
+): Promise<BootLoader | { missing: string }> {
+  const found = await findBootLoader(sysroot)
+  const named = account?.loader
+  if (!counts(found) || named === undefined || named === found.name) return found
+  return { missing: `${named} counts it, and cannot be reached; what was found is ${found.name}` }
 }
 
 export const counts = (found: BootLoader | { missing: string }): found is BootLoader => !('missing' in found)

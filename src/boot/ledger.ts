@@ -23,6 +23,8 @@ const Account = v.object({
   deadline: number,
   /** command that reboots; from the release before, since what a new one says of itself may be wrong */
   reboot: v.pipe(v.array(text), v.minLength(1)),
+  /** the boot loader that counts, by its name */
+  loader: v.optional(text),
   /** the device has a hardware watchdog, whose driver may come late */
   watchdog: v.boolean(),
   /** the kernel's crash records that were there already */
@@ -48,7 +50,7 @@ export interface Start {
 }
 
 export const newLedger = (
-  terms: Pick<Ledger, 'target' | 'tries' | 'patience' | 'deadline' | 'reboot' | 'watchdog' | 'crashes'>,
+  terms: Pick<Ledger, 'target' | 'loader' | 'tries' | 'patience' | 'deadline' | 'reboot' | 'watchdog' | 'crashes'>,
 ): Ledger => ({
   format: 1,
   ...terms,

@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asFailure } from '../base/failure.ts'
 import { run } from '../base/run.ts'
-import { type BootLoader, counts, findBootLoader } from './bootloader.ts'
+import { type BootLoader, counts, findCounting } from './bootloader.ts'
 import { account, count, dropLedger, hasFailed, type Ledger, readLedger, writeLedger } from './ledger.ts'
 import { crashRecords, leavePanicToWatchdog, wasWatchdog } from './reset.ts'
 
@@ -27,13 +27,13 @@ export async function watchTrial(folder: string, booted: string, say: (text: str
   const started = performance.now()
   const ledger = await readLedger(folder)
   if (ledger?.target.deployment !== booted) return ready()
-  const loader = await findBootLoader('/')
+  const loader = await findCounting('/', ledger)
   if (!counts(loader)) {
     say(`the boot loader's count cannot be filled up: ${loader.missing}`)
     return ready()
   }
-  // A count that cannot be kept must not have the device start for ever: the service's verdict is what is left.
-  const next = await begin(folder, ledger, loader).catch(error => {
+  // A count that cannot be read must not have the device start for ever: the service's verdict is what is left.
+  const next = await begin(folder, ledger, loader, say).catch(error => {
     say(asFailure(error, 'count this start').message)
     return undefined
   })
@@ -46,7 +46,7 @@ export async function watchTrial(folder: string, booted: string, say: (text: str
   if (ledger.over) return
   if (next.over) return reboot(ledger, say)
   let restorePanic: (() => Promise<void>) | undefined
-  while (await isOpen(folder, next.last)) {
+  while (await isOpen(folder, booted)) {
     if (performance.now() - started >= next.deadline * 1000) {
       say(`no verdict within ${next.deadline} s: this start counts as bad`)
       // On a full disk the boot loader's own count is what is left.
@@ -66,7 +66,12 @@ type Start = NonNullable<Ledger['last']>
 type Counted = Ledger & { last: Start }
 
 /** Count this start. The account is written first: what the boot loader grants too little is given at the next start. */
-async function begin(folder: string, ledger: Ledger, loader: BootLoader): Promise<Counted | undefined> {
+async function begin(
+  folder: string,
+  ledger: Ledger,
+  loader: BootLoader,
+  say: (text: string) => void,
+): Promise<Counted | undefined> {
   const trial = await loader.read()
   if (!trial) {
     // The verdict came in the moment before an end.
@@ -80,14 +85,20 @@ async function begin(folder: string, ledger: Ledger, loader: BootLoader): Promis
     crashes: await crashRecords(),
   })
   const next: Counted = hasFailed(counted) ? { ...counted, over: true, granted: 0 } : counted
-  await writeLedger(folder, next)
-  await loader.arm(next.target, next.granted)
-  return next
+  try {
+    await writeLedger(folder, next)
+    await loader.arm(next.target, next.granted)
+    return next
+  } catch (error) {
+    // On a full or read-only disk the boot loader goes on counting down, and so this start has its deadline all the same.
+    say(asFailure(error, 'count this start').message)
+    return { ...counted, granted: trial.tries }
+  }
 }
 
 /** Is this the trial still, and no verdict in sight? */
-async function isOpen(folder: string, { bootId }: Start): Promise<boolean> {
-  return (await readLedger(folder))?.last?.bootId === bootId
+async function isOpen(folder: string, booted: string): Promise<boolean> {
+  return (await readLedger(folder))?.target.deployment === booted
 }
 
 /** sd_notify(3) through its command; without systemd there is nobody to tell. */

@@ -37,7 +37,9 @@ async function verdict(service: Client): Promise<HealthInfo> {
 function lines(io: Io, health: HealthInfo): string[] {
   const word = { good: 'good', bad: 'bad', checking: 'being checked' }[health.verdict] ?? health.verdict
   const kind = health.verdict === 'good' ? 'good' : health.verdict === 'bad' ? 'bad' : 'warn'
-  const out = [`Health of ${safe(health.version)}: ${tint(io, kind, safe(word))} (${when(health.at)})`]
+  const out = [
+    `Health of ${safe(health.version)}: ${tint(io, kind, safe(word))} (${when(health.at)}${health.current ? '' : ', at an earlier start'})`,
+  ]
   for (const check of health.checks) {
     const word = check.ok ? 'ok  ' : check.required ? 'FAIL' : 'warn'
     out.push(`  ${word}  ${safe(check.name)}  ${check.seconds.toFixed(1)} s`)

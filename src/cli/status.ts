@@ -57,5 +57,5 @@ export function summary(io: Io, snapshot: Snapshot): string[] {
 function healthWords(io: Io, health: Snapshot['health']): string {
   if (!health) return 'not checked yet'
   const kind = health.verdict === 'good' ? 'good' : health.verdict === 'bad' ? 'bad' : 'warn'
-  return `${tint(io, kind, health.verdict)}, ${safe(health.version)}, ${when(health.at)}`
+  return `${tint(io, kind, health.verdict)}, ${safe(health.version)}, ${when(health.at)}${health.current ? '' : ' (at an earlier start)'}`
 }

@@ -108,17 +108,13 @@ export function jobWords(job: JobInfo, t: Texts): string {
       return phase.fellBack(why, from)
     case 'failed':
       if (job.kind !== 'install' || job.code === 'overruled') return why
-      return changedSides(job) ? phase.stuckOnBad(why) : phase.failed(why, from)
+      return job.stuck ? phase.stuckOnBad(why) : phase.failed(why, from)
     case 'cancelled':
       return phase.cancelled
     default:
       return job.text
   }
 }
-
-/** A failed installation whose release was started: the device could not be taken back to the one before. */
-export const changedSides = (job: JobInfo): boolean =>
-  job.state === 'failed' && (job.code === 'unhealthy' || job.code === 'boot-failed')
 
 /** One entry of the history in a line, without its time. */
 export function eventWords(entry: HistoryEntry, t: Texts): string {

@@ -54,8 +54,9 @@ export async function readFromCommit(where: Engine | string, rev: string, path: 
  */
 export async function takeFromCommit({ repo }: Engine, commit: string, path: string, to: string): Promise<boolean> {
   await rm(to, { recursive: true, force: true })
-  const { status } = await run(['ostree', 'ls', `--repo=${repo}`, commit, path], { accept: [1] })
-  if (status !== 0) return false
+  const { status, stderr } = await run(['ostree', 'ls', `--repo=${repo}`, commit, path], { accept: [1] })
+  if (/No such file or directory/.test(stderr)) return false
+  if (status !== 0) throw new Failure('command-failed', `cannot look for ${path} in ${commit}: ${stderr.trim()}`)
   await run(['ostree', 'checkout', `--repo=${repo}`, '--force-copy', `--subpath=${path}`, commit, to])
   return true
 }

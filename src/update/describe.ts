@@ -52,9 +52,7 @@ export function sentence(state: Active): string {
     case 'fell-back':
       return `${upper(state.cause.text)}. The device is back on ${from}.`
     case 'failed':
-      // A release that was started: what runs now is what could not be left.
-      if (['unhealthy', 'boot-failed'].includes(state.cause.code))
-        return `${upper(state.cause.text)}. Call support, and install nothing before.`
+      if (state.stuck) return `${upper(state.cause.text)}. Call support, and install nothing before.`
       return state.job.kind === 'install'
         ? `${upper(state.cause.text)}. Nothing was changed: the device runs ${from}.`
         : `${upper(state.cause.text)}.`
@@ -85,6 +83,7 @@ export function describeJob(
     ...(progress && shown(state) === 'running' ? { progress } : {}),
     cancellable: isCancellable(state),
     stick: stickOf(state),
+    ...(state.at === 'failed' && state.stuck ? { stuck: true } : {}),
     text: waiting?.text ?? sentence(state),
     ...(cause ? { code: cause.code } : {}),
     ...(cause?.facts ? { facts: cause.facts } : {}),

@@ -40,6 +40,6 @@ export const programLock = ({ folder }: Engine) => join(folder, 'program.lock')
 /** @param doing what was asked for, as it goes on after "cannot" */
 export function refusedBy({ name, output }: Check, doing: string): Failure {
   const said = inOneLine(output) || 'no reason given'
-  const text = `cannot ${doing}: its hook ${safe(name, 60)} refuses: ${said}`
+  const text = `cannot ${doing}: the hook ${safe(name, 60)} refuses: ${said}`
   return new Failure('hook-failed', text, { facts: { hook: name, said } })
 }

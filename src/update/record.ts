@@ -46,7 +46,8 @@ const State = v.variant('at', [
   v.object({ at: v.literal('falling-back'), job: Install, cause: Cause }),
   v.object({ at: v.literal('returning'), job: Install, bootId: text, cause: Cause }),
   v.object({ at: v.literal('done'), job: Job }),
-  v.object({ at: v.picklist(['fell-back', 'failed', 'cancelled']), job: Job, cause: Cause }),
+  v.object({ at: v.picklist(['fell-back', 'cancelled']), job: Job, cause: Cause }),
+  v.object({ at: v.literal('failed'), job: Job, cause: Cause, stuck: v.optional(v.boolean()) }),
 ])
 
 const Health = v.object({

@@ -125,6 +125,8 @@ export interface JobInfo {
   progress?: Progress
   cancellable: boolean
   stick: Stick
+  /** failed, and what runs now is not what should run and could not be left: support is needed */
+  stuck?: boolean
   /** what is going on, what to do next: a sentence for the technician */
   text: string
   /** present when failed, paused or fallen back; with the values that `text` names */

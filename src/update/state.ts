@@ -68,7 +68,9 @@ export type State =
   /** the previous one is the default again and waits for the reboot */
   | { at: 'returning'; job: InstallJob; bootId: string; cause: Cause }
   | { at: 'done'; job: Job }
-  | { at: 'fell-back' | 'failed' | 'cancelled'; job: Job; cause: Cause }
+  | { at: 'fell-back' | 'cancelled'; job: Job; cause: Cause }
+  /** `stuck`: a release was started, and what runs now is not what should run and could not be left */
+  | { at: 'failed'; job: Job; cause: Cause; stuck?: boolean | undefined }
 
 interface Booting {
   commit: string
@@ -117,7 +119,12 @@ export function reconcile(state: State, machine: Machine): State {
       if (!isTarget(job, machine.booted)) return { at: 'fell-back', job, cause }
       if (state.bootId === machine.bootId) return state
       // Its default was set back, and yet it came up again: rebooting once more would go round for ever.
-      return { at: 'failed', job, cause: { ...cause, text: `${cause.text}. Going back did not work either` } }
+      return {
+        at: 'failed',
+        job,
+        cause: { ...cause, text: `${cause.text}. Going back did not work either` },
+        stuck: true,
+      }
     }
     default:
       return state
@@ -131,7 +138,7 @@ export function notStarted(job: Job, account: string): State {
   const facts = { version: job.to.version }
   const text = `version ${job.to.version} did not start${account && ` (${account})`}`
   const cause = { code: 'boot-failed', text, facts }
-  return job.kind === 'install' ? { at: 'falling-back', job, cause } : { at: 'failed', job, cause }
+  return job.kind === 'install' ? { at: 'falling-back', job, cause } : { at: 'failed', job, cause, stuck: true }
 }
 
 export function isTarget(job: Job, deployment: Booting): boolean {

@@ -1,6 +1,6 @@
 /** A trial as a whole: the boot loader's count and the account that user space keeps of it begin and end together. */
 import { Failure } from '../base/failure.ts'
-import { counts, findBootLoader, type Trial, trialId } from '../boot/bootloader.ts'
+import { counts, findBootLoader, findCounting, type Trial, trialId } from '../boot/bootloader.ts'
 import { dropLedger, newLedger, readLedger, writeLedger } from '../boot/ledger.ts'
 import { crashRecords, hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
@@ -28,6 +28,7 @@ export async function armTrial(
   const target = { deployment: trialId(await deployments(engine), to), release }
   const ledger = newLedger({
     target,
+    loader: loader.name,
     tries: trial.tries,
     patience: trial.patience,
     deadline: trial.deadline,
@@ -41,11 +42,11 @@ export async function armTrial(
 
 /** The trial is over, or is not to be. Repeating it is harmless. @throws Failure `grubenv`, `uboot-env` */
 export async function clearTrial(engine: Engine, state: string): Promise<void> {
-  const loader = await findBootLoader(engine.sysroot)
+  const ledger = await readLedger(state)
+  const loader = await findCounting(engine.sysroot, ledger)
   if (counts(loader)) await loader.clear()
   // It counted once: where it cannot be reached any more, it would go on and throw a release away that was found good.
-  else if (await readLedger(state))
-    throw new Failure('uboot-env', `cannot end the trial: ${loader.missing}; see that the partition is mounted`)
+  else if (ledger) throw new Failure('uboot-env', `cannot end the trial: ${loader.missing}`)
   await dropLedger(state)
 }
 

@@ -201,7 +201,8 @@ export async function openUpdater(
     } catch (error) {
       const { message } = asFailure(error, 'reboot')
       rebootFailure = { code: 'reboot-failed', text: message, next: 'Switch the device off and on again.' }
-      onChange()
+      // Where it is due by itself it is tried again: nobody may be there to do it.
+      changed()
       throw error
     }
   }

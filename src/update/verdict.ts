@@ -96,7 +96,13 @@ export function makeVerdicts(core: Core): Verdicts {
     const health = await runChecks(job.kind === 'install' ? job : undefined)
     if (health.verdict === 'checking') return undefined
     if (health.verdict === 'bad') return unhealthy(job, health)
-    await clearTrial(engine, config.state)
+    try {
+      await clearTrial(engine, config.state)
+    } catch (error) {
+      // It would be counted on, and left some day, though it was found good.
+      if (job.kind === 'install') return { at: 'falling-back', job, cause: causeOf(asFailure(error, 'end the trial')) }
+      core.log.error({ err: error }, 'cannot end a trial')
+    }
     if (job.kind === 'install') {
       await changeSides(job)
       await journal.write({ epochFloor: Math.max(journal.read().epochFloor, job.to.epoch) })
@@ -120,7 +126,7 @@ export function makeVerdicts(core: Core): Verdicts {
     const cause = { code: 'unhealthy', text, facts }
     if (job.kind === 'install') return { at: 'falling-back', job, cause }
     await recordOnce('unhealthy', job, { commit: job.to.commit, version: job.to.version, ...cause })
-    return { at: 'failed', job, cause }
+    return { at: 'failed', job, cause, stuck: true }
   }
 
   /** Before the boot order changes, what runs may put the data in order for what will run. @returns the hook that refuses */
@@ -130,6 +136,10 @@ export function makeVerdicts(core: Core): Verdicts {
     if (failed) core.log.warn({ hook: failed.name, said: failed.output }, 'a hook refuses to go back')
     return failed
   }
+
+  /** The boot order was changed: a count that cannot be ended names a release that is not started any more, and does nothing. */
+  const endOther = () =>
+    clearTrial(engine, config.state).catch(error => core.log.error({ err: error }, 'cannot end the trial'))
 
   async function fallBack(job: InstallJob, cause: Cause): Promise<State> {
     await journal.write({ left: { ...journal.read().left, [job.to.commit]: cause.text } })
@@ -150,9 +160,10 @@ export function makeVerdicts(core: Core): Verdicts {
         at: 'failed',
         job,
         cause: { ...cause, text: `${cause.text}, and going back failed: ${message}` },
+        stuck: true,
       }
     }
-    await clearTrial(engine, config.state)
+    await endOther()
     const { booted, bootId } = await core.device()
     if (isTarget(job, booted)) return { at: 'returning', job, bootId, cause }
     return { at: 'fell-back', job, cause }
@@ -172,7 +183,7 @@ export function makeVerdicts(core: Core): Verdicts {
       return { at: 'failed', job, cause }
     }
     const { booted, bootId } = await core.device()
-    await clearTrial(engine, config.state)
+    await endOther()
     await recordOnce('rollback', job, {
       commit: job.to.commit,
       serial: job.to.serial,
@@ -201,7 +212,8 @@ export function makeVerdicts(core: Core): Verdicts {
     const { bootId, booted } = await core.device()
     const { health, state } = journal.read()
     if (health?.bootId === bootId && health.verdict !== 'checking') return
-    // An operator leaves what runs: nobody is to find it good behind their back.
+    // The trial's verdict is the job's. And where an operator leaves what runs, nobody is to find it good behind their back.
+    if (state.at === 'trying') return
     if (state.at !== 'idle' && state.job.kind === 'rollback' && !isOver(state)) return
     const { verdict } = await runChecks()
     if (verdict !== 'good') return

@@ -249,6 +249,7 @@ export const MOMENTS: readonly Moment[] = [
         code: 'unhealthy',
         facts: { version: '2.0', check: '10-printer', said: 'no paper' },
         stick: 'remove',
+        stuck: true,
       },
       {
         deployments: [deployment({ booted: true, version: '2.0', commit: 'b2'.repeat(32) })],

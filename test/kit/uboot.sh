@@ -22,7 +22,7 @@ load() { # FILE ADDRESS
 }
 fatload() { load "$ESP/$4" "$3"; }
 ext4load() { load "$SYSROOT/$4" "$3"; }
-fatwrite() { head -c $((0x$5)) "$memory/$3" >"$ESP/$4"; }
+fatwrite() { [ -z "${PROTECTED-}" ] && head -c $((0x$5)) "$memory/$3" >"$ESP/$4"; }
 env() {
   verb=$1
   shift

@@ -4,7 +4,7 @@ import { jobName, stateWords } from '../line.ts'
 import { BLANK, type Frame, type Line, row, type Screen } from '../lines.ts'
 import { spoken } from '../numbers.ts'
 import { refusedReturn, running } from '../view.ts'
-import { changedSides, nextWords, problemWords, whatWords, when } from '../words.ts'
+import { nextWords, problemWords, whatWords, when } from '../words.ts'
 import { checkLines } from './trial.ts'
 
 /** A job that failed or fell back. */
@@ -12,7 +12,7 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
   const { t } = frame
   const version = running(snapshot)?.version ?? '?'
   const bad = snapshot.health?.verdict === 'bad' && snapshot.health.version === version
-  const stuck = changedSides(job)
+  const stuck = job.stuck === true
   const refused = refusedReturn(snapshot) !== undefined
   const next = nextWords(job.code ?? '', t)
   const happened = [

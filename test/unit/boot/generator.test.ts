@@ -84,11 +84,11 @@ describe('the menu', () => {
 
 describe('the countdown', () => {
   /** GRUB's script differs from the shell's in how variables are set. */
-  const start = async (id: string, tries: string) => {
+  const start = async (id: string, tries: string, save = 'saved=$trial_tries') => {
     const script = config.split('menuentry')[0]?.replace(/\bset (\w+)=/g, '$1=')
     const functions = `serial() { return 1; }
       load_env() { trial_id='${id}' trial_tries='${tries}'; }
-      save_env() { saved=$trial_tries; }
+      save_env() { ${save}; }
       prefix=${join(sysroot, 'boot/grub')}`
     const file = join(folder, 'countdown.sh')
     await writeFile(file, `${functions}\n${script}\necho "$default $fallback \${saved-unsaved}"`)
@@ -107,6 +107,10 @@ describe('the countdown', () => {
 
   test.each(['0', '', 'x', '-1'])('with "%s" the one before it starts', async tries => {
     expect(await start(deployed[0] as string, tries)).toBe('1 0 unsaved')
+  })
+
+  test('what cannot be counted is not started again and again: the one before it starts', async () => {
+    expect(await start(deployed[0] as string, '3', 'return 1')).toBe('1 0 unsaved')
   })
 
   test('a trial of another deployment, or none, changes nothing', async () => {

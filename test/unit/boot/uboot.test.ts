@@ -134,6 +134,15 @@ describe('the script', () => {
     expect(await loader.read()).toEqual({ id: NEW, tries: 10 })
   })
 
+  test('a start that cannot be counted is one of the release before', async () => {
+    const path = await board()
+    await (await found()).arm(target(NEW), 3)
+    const sector = await readFile(path)
+    // Its FAT cannot be written.
+    expect(await start('PROTECTED=1')).toBe('old')
+    expect(await readFile(path)).toEqual(sector)
+  })
+
   test('where U-Boot counts by itself, it starts the release before only when that says so, and only on this trial', async () => {
     await board()
     const counted = ['upgrade_available=1', `trial_id=${NEW}`]

@@ -70,7 +70,11 @@ test.each<[Phase, Partial<JobInfo>, RegExp]>([
   ['done', { state: 'done', kind: 'rollback' }, /läuft wieder mit Version 2\.0/],
   ['fell-back', { state: 'fell-back', code: 'boot-failed', facts: { version: '2.0' } }, /wieder mit Version 1\.0/],
   ['failed', { state: 'failed', code: 'tampered' }, /nichts verändert: Das Gerät läuft mit Version 1\.0/],
-  ['failed', { state: 'failed', code: 'boot-failed', facts: { version: '2.0' } }, /Rückkehr ist nicht gelungen/],
+  [
+    'failed',
+    { state: 'failed', code: 'boot-failed', stuck: true, facts: { version: '2.0' } },
+    /Rückkehr ist nicht gelungen/,
+  ],
   ['failed', { state: 'failed', kind: 'rollback', code: 'flip-failed' }, /^Die Startreihenfolge[^.]*\.$/],
   ['cancelled', { state: 'cancelled', code: 'cancelled' }, /nichts verändert/],
 ])('a job that is %s %j', (phase, over, words) => {

@@ -83,7 +83,9 @@ it('a release that could not be left is not said to have changed nothing', () =>
   expect(sentence({ at: 'failed', job: install, cause: { code: 'no-space', text: 'no room' } })).toContain(
     'Nothing was',
   )
-  expect(sentence({ at: 'failed', job: install, cause })).toBe('Bad. Call support, and install nothing before.')
+  expect(sentence({ at: 'failed', job: install, cause, stuck: true })).toBe(
+    'Bad. Call support, and install nothing before.',
+  )
 })
 
 it('the stick is spoken of where one takes part', () => {
