@@ -35,7 +35,10 @@ test('what it leaves running is not waited for', async () => {
 
 test('one that says much is judged by how it ends', async () => {
   const much = "head -c 30000000 /dev/zero | tr '\\\\0' 'a'; echo; yes 'moving a row' | head -n 2000000"
-  expect(await check(`${much}; echo all moved`, 30)).toMatchObject({ ok: true, output: expect.stringMatching(/all moved$/) })
+  expect(await check(`${much}; echo all moved`, 30)).toMatchObject({
+    ok: true,
+    output: expect.stringMatching(/all moved$/),
+  })
 })
 
 test('a file is a program by its mode', async () => {
