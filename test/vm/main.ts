@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { PROJECT } from '../kit/project.ts'
 import { BREAKAGES, type Breakage } from './breakages.ts'
 import { findSample, type Lab, openLab, type Sample } from './lab.ts'
-import { powerCuts } from './power-cuts.ts'
+import { type PowerCutOptions, powerCuts } from './power-cuts.ts'
 import { auto } from './scenarios/auto.ts'
 import { noSpace, serviceKilled, clock as wrongClock } from './scenarios/conditions.ts'
 import { firmware } from './scenarios/firmware.ts'
@@ -45,35 +45,59 @@ const TRIAL = Object.keys(SCENARIOS).filter(name => name.startsWith('trial-'))
 /** The least that must hold, in an order in which one goes on where another left the machine. */
 const SMOKE = ['install', 'rollback', 'refusals', 'unplug']
 
-const USAGE = `usage: npm run test:vm -- [smoke | trial | all | SCENARIO… | power-cut --count N --seed S [--from K] [--only K,K…] [--jobs N]
-                               | broken [SCENARIO…]]
-  smoke     ${SMOKE.join(', ')} (what runs without a word)
-  trial     ${TRIAL.join(', ')}
-  broken    what each looks for is broken first, and each has to fail
-  SCENARIO  ${Object.keys(SCENARIOS).join(', ')}`
+const USAGE = `usage: npm run test:vm -- [smoke | trial | all | SCENARIO… | broken [SCENARIO…]
+                      | power-cut [--count N] [--seed S] [--from K | --only K,K…] [--jobs N]]
+  smoke      ${SMOKE.join(', ')} (what runs without a word)
+  trial      ${TRIAL.join(', ')}
+  all        every SCENARIO
+  broken     what each looks for is broken first, and each has to fail
+  power-cut  the power is cut N times (20) in the middle of an installation, at moments that the seed S (1) chooses;
+             --from goes on after an interruption, --only repeats some, --jobs has so many machines (1) side by side
+  SCENARIO   ${Object.keys(SCENARIOS).join(', ')}`
 
 /** What is at work, for whoever interrupts it. */
 let current: Lab | undefined
 
 const now = () => new Date().toTimeString().slice(0, 8)
 
-async function main(words: readonly string[]): Promise<number> {
-  if (words[0] === 'power-cut') return cutPower(words.slice(1))
+/** What is asked for. @throws Error that names the word which is wrong */
+function understand(words: readonly string[]): () => Promise<{ good: number; bad: number }> {
+  if (words[0] === 'power-cut') {
+    const options = cutsOf(words.slice(1))
+    return async () => powerCuts(await findSample(), options, line => console.log(`${now()}  ${line}`))
+  }
   const isBroken = words[0] === 'broken'
   const asked = isBroken ? words.slice(1) : words
   const names = (asked.length > 0 ? asked : isBroken ? Object.keys(BREAKAGES) : ['smoke']).flatMap(word =>
     word === 'smoke' ? SMOKE : word === 'trial' ? TRIAL : word === 'all' ? Object.keys(SCENARIOS) : [word],
   )
   const unknown = names.filter(name => (isBroken ? !BREAKAGES[name] : !SCENARIOS[name]))
-  if (unknown.length > 0) {
-    console.error(`cannot run ${unknown.join(', ')}: there is no such scenario\n${USAGE}`)
+  if (unknown.length > 0) throw new Error(`there is no scenario ${unknown.join(', ')}`)
+  return async () => {
+    const sample = await findSample()
+    let bad = 0
+    for (const name of names) if (!(await (isBroken ? fails(sample, name) : passes(sample, name)))) bad++
+    return { good: names.length - bad, bad }
+  }
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  if (words[0] === '--help') {
+    console.log(USAGE)
+    return 0
+  }
+  const isCheck = words[0] === '--check'
+  let work: ReturnType<typeof understand>
+  try {
+    work = understand(isCheck ? words.slice(1) : words)
+  } catch (error) {
+    console.error(`cannot run this: ${(error as Error).message}\n${USAGE}`)
     return 2
   }
-  const sample = await findSample()
-  let failed = 0
-  for (const name of names) if (!(await (isBroken ? fails(sample, name) : passes(sample, name)))) failed++
-  console.log(`${names.length - failed} passed, ${failed} failed`)
-  return failed === 0 ? 0 : 1
+  if (isCheck) return 0
+  const { good, bad } = await work()
+  console.log(`${good} passed, ${bad} failed`)
+  return bad === 0 ? 0 : 1
 }
 
 const clock = () => {
@@ -134,7 +158,8 @@ async function play(
   }
 }
 
-async function cutPower(words: readonly string[]): Promise<number> {
+/** @throws Error of an option that is not known or is no number */
+function cutsOf(words: readonly string[]): PowerCutOptions {
   const { values } = parseArgs({
     args: [...words],
     options: {
@@ -145,15 +170,20 @@ async function cutPower(words: readonly string[]): Promise<number> {
       jobs: { type: 'string', default: '1' },
     },
   })
-  const count = Number(values.count)
-  const only = values.only.split(',').filter(Boolean).map(Number)
-  const { good, bad } = await powerCuts(
-    await findSample(),
-    { count, seed: Number(values.seed), from: Number(values.from), only, jobs: Number(values.jobs) },
-    line => console.log(`${now()}  ${line}`),
-  )
-  console.log(`${good} passed, ${bad} failed`)
-  return bad === 0 ? 0 : 1
+  const number = (name: string, text: string) => {
+    if (!/^[0-9]{1,9}$/.test(text) || text === '0') throw new Error(`--${name} wants a number from 1, not "${text}"`)
+    return Number(text)
+  }
+  return {
+    count: number('count', values.count),
+    seed: number('seed', values.seed),
+    from: number('from', values.from),
+    only: values.only
+      .split(',')
+      .filter(Boolean)
+      .map(text => number('only', text)),
+    jobs: number('jobs', values.jobs),
+  }
 }
 
 async function closeAll(lab: Lab): Promise<void> {
