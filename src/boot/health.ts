@@ -38,13 +38,16 @@ export async function checkHealth(plan: HealthPlan, terms: Terms, onCheck: (done
   return done
 }
 
-/** What is never run: what lies beside required.d and wanted.d, and what is in them and cannot be executed. */
-export async function neverRun(folders: readonly string[]): Promise<{ misplaced: string[]; notExecutable: string[] }> {
+/** What is never run: what lies beside the folders of these names, and what is in them and cannot be executed. */
+export async function neverRun(
+  folders: readonly string[],
+  kinds: readonly string[] = Object.keys(KINDS),
+): Promise<{ misplaced: string[]; notExecutable: string[] }> {
   const misplaced: string[] = []
   const notExecutable: string[] = []
   for (const folder of folders)
     for (const name of await listIfThere(folder))
-      if (!(name in KINDS)) misplaced.push(join(folder, name))
+      if (!kinds.includes(name)) misplaced.push(join(folder, name))
       else
         for (const program of await listIfThere(join(folder, name)))
           if (!(await isExecutable(join(folder, name, program)))) notExecutable.push(join(folder, name, program))

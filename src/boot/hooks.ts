@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { type Check, listPrograms, runProgram, type Terms, unlessLeft } from './programs.ts'
 
 /** When they run: docs/integration.md says with which rights and environment. */
-export type HookKind = 'pre-deploy' | 'post-boot' | 'pre-rollback'
+export const HOOK_KINDS = ['pre-deploy', 'post-boot', 'pre-rollback'] as const
+export type HookKind = (typeof HOOK_KINDS)[number]
 
 /**
  * Run the hooks of a kind in the order of their names, up to the first that fails. They may be run again after a power cut.

@@ -56,6 +56,8 @@ export function conclude(io: Io, job: JobInfo): number {
   if (!good)
     io.stderr.write(`superblock: ${safe(jobWords(job, texts(io.env)), 400)}${job.code ? ` (${safe(job.code)})` : ''}\n`)
   if (good) return EXIT.ok
+  if (job.kind === 'rollback' && job.code === 'hook-failed')
+    io.stderr.write('Do what it says, or go back all the same with: superblock rollback --force\n')
   return job.state === 'failed' && job.code && isRefusalCode(job.code) ? EXIT.refused : EXIT.updateFailed
 }
 

@@ -14,7 +14,7 @@ const AGAIN = 500
 
 export async function health({ io, json, client }: Context, options: { wait?: boolean }): Promise<number> {
   const service = await client()
-  const health = options.wait ? await verdict(service) : (await service.status()).health
+  const health = options.wait ? await verdict(service, io) : (await service.status()).health
   if (json) sayJson(io, { health })
   else if (health) for (const line of lines(io, health)) say(io, line)
   else say(io, 'No health check has run yet.')
@@ -22,13 +22,19 @@ export async function health({ io, json, client }: Context, options: { wait?: bo
 }
 
 /** That of this start, however long it takes to come and however often the service goes away. */
-async function verdict(service: Client): Promise<HealthInfo> {
+async function verdict(service: Client, io: Io): Promise<HealthInfo> {
+  let isTold = false
   for (;;) {
     try {
       for await (const { health } of service.events(new AbortController().signal))
         if (health?.current && health.verdict !== 'checking') return health
     } catch (error) {
       if (!isUnreachable(error)) throw error
+      if (!isTold)
+        io.stderr.write(
+          'superblock: waiting for the service, which does not answer; see `systemctl status superblockd`\n',
+        )
+      isTold = true
     }
     await sleep(AGAIN)
   }

@@ -31,7 +31,8 @@ const broken = (chain: Chain) =>
 
 function line({ at, event, prev: _, ...rest }: HistoryEntry): string {
   const details = Object.entries(rest)
-    .filter(([, value]) => value !== undefined && value !== null && value !== '')
-    .map(([key, value]) => `${safe(key)}=${safe(typeof value === 'string' ? value : JSON.stringify(value))}`)
+    // What is inside of others is for programs: --json.
+    .filter(([, value]) => value !== null && value !== '' && ['string', 'number', 'boolean'].includes(typeof value))
+    .map(([key, value]) => `${safe(key)}=${safe(String(value))}`)
   return [when(at), safe(event), ...details].join('  ')
 }

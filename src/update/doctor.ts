@@ -1,11 +1,13 @@
 /** What is missing on this device for updates to work, each with the next action. */
 import { access, constants } from 'node:fs/promises'
+import { join } from 'node:path'
 import { asFailure } from '../base/failure.ts'
-import { isThere } from '../base/files.ts'
+import { isThere, readIfThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
 import { counts, findBootLoader } from '../boot/bootloader.ts'
 import { neverRun } from '../boot/health.ts'
+import { HOOK_KINDS } from '../boot/hooks.ts'
 import { hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
@@ -34,6 +36,7 @@ export async function examineDevice(config: Config, engine: Engine): Promise<Exa
     ['boot loader', () => bootLoader(engine)],
     ['watchdog', watchdog],
     ['health checks', () => healthChecks(config)],
+    ['hooks', () => hooks(config)],
     ['clock', clock],
   ]
   return Promise.all(
@@ -131,6 +134,12 @@ async function bootLoader(engine: Engine) {
   if (counts(found)) {
     // What it keeps can be spoiled; then the sentence says how to mend it.
     await found.read()
+    const menu = found.name === 'GRUB' ? await readIfThere(join(engine.sysroot, 'boot/grub/grub.cfg')) : undefined
+    if (menu !== undefined && !menu.includes('trial_id'))
+      return {
+        text: 'the menu of GRUB does not count the starts of a new release: one that hangs while starting is not undone by itself',
+        next: 'Have the menu made by the generator of superblock, or by one that counts as docs/integration.md says.',
+      }
     return { text: `${found.name} counts the starts of a new release` }
   }
   return {
@@ -145,18 +154,30 @@ async function watchdog() {
 }
 
 async function healthChecks(config: Config) {
-  const { misplaced, notExecutable } = await neverRun(config.health.checks)
+  return programs(
+    await neverRun(config.health.checks),
+    'health checks',
+    'required.d when a release that fails it must not stay, otherwise to wanted.d',
+  )
+}
+
+async function hooks(config: Config) {
+  const folders = HOOK_KINDS.map(kind => `${kind}.d`)
+  return programs(await neverRun([config.hooks.folder], folders), 'hooks', folders.join(', '))
+}
+
+function programs({ misplaced, notExecutable }: Awaited<ReturnType<typeof neverRun>>, what: string, where: string) {
   if (misplaced.length > 0)
     return {
-      text: `not run, since it is neither in required.d nor in wanted.d: ${misplaced.join(', ')}`,
-      next: 'Move it to required.d when a release that fails it must not stay, otherwise to wanted.d.',
+      text: `not run, since it is in no folder of ${what}: ${misplaced.join(', ')}`,
+      next: `Move it to ${where}.`,
     }
   if (notExecutable.length > 0)
     return {
       text: `not run, since it cannot be executed: ${notExecutable.join(', ')}`,
       next: 'Make it executable in the tree that the release is made from (chmod +x), or remove it.',
     }
-  return { text: 'all health checks are in required.d or wanted.d, and executable' }
+  return { text: `all ${what} are where they are run, and executable` }
 }
 
 async function clock() {

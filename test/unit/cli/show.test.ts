@@ -140,11 +140,35 @@ test('doctor finds a problem of the device though every check was good', async (
 test.each([
   ['pin', ['pin', '1'], ['pin', 1]],
   ['unpin', ['unpin', '0'], ['unpin', 0]],
-  ['cancel', ['cancel'], ['cancel', undefined]],
   ['reboot', ['reboot'], ['reboot', undefined]],
 ])('%s asks the service for just that', async (_, argv, asked) => {
   const { status, out } = await run(...argv)
   expect(status).toBe(0)
   expect(out).not.toBe('')
   expect(control.asked).toEqual([asked])
+})
+
+test('cancel waits until what was done is taken back; where it comes too late it says how the job ended', async () => {
+  control.job(job())
+  control.on('cancel', () => {
+    control.job(job({ phase: 'undoing' }))
+    void control.told().then(() => control.job(job({ state: 'cancelled', phase: 'cancelled', code: 'cancelled' })))
+  })
+  const { status, out } = await run('cancel')
+  expect([status, out]).toEqual([0, 'Cancelled. Nothing was changed.\n'])
+  expect(control.asked).toEqual([['cancel', undefined]])
+  control.on('cancel', () => control.job(job({ state: 'done', phase: 'done' })))
+  control.job(job())
+  expect(await run('cancel')).toMatchObject({ status: 1, out: 'Version 2.0 is installed and works.\n' })
+})
+
+test('a rollback that a hook refuses names both ways on', async () => {
+  control.set(
+    snapshot({ deployments: [deployment({ index: 0, booted: true }), deployment({ index: 1, rollback: true })] }),
+  )
+  const refused = { state: 'failed', phase: 'failed', code: 'hook-failed', text: 'no' } as const
+  control.on('rollback', () => control.job(job({ ...refused, kind: 'rollback', facts: { hook: '10', said: 'no' } })))
+  const { status, err } = await run('rollback', '--reason', 'x', '--yes')
+  expect(status).toBe(5)
+  expect(err).toContain('superblock rollback --force')
 })
