@@ -47,7 +47,7 @@ export function makeMeter(onMove: () => void, now: () => number = () => performa
       move()
     },
     add(bytes) {
-      done += bytes
+      done = Math.min(done + bytes, total)
       move()
     },
     set(bytes) {
