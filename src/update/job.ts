@@ -19,14 +19,19 @@ export interface JobRoom extends Requests {
   stop(): Promise<void>
 }
 
+/** Milliseconds after which what could not be done is tried again: a disk that could not be written may be writable by then. */
+const AGAIN = 5000
+
 export function openJobRoom(around: Surroundings): JobRoom {
   const core = makeCore(around)
   const installing = makeInstalling(core)
   const verdicts = makeVerdicts(core)
   let working: Promise<void> | undefined
+  let again: NodeJS.Timeout | undefined
   let stopping = false
 
   function advance(): Promise<void> {
+    clearTimeout(again)
     working ??= (async () => {
       for (;;) {
         const next = stopping ? undefined : await act(core.state())
@@ -34,7 +39,10 @@ export function openJobRoom(around: Surroundings): JobRoom {
         await core.enter(next)
       }
     })()
-      .catch(error => core.log.error({ err: error }, 'cannot go on'))
+      .catch(error => {
+        core.log.error({ err: error }, 'cannot go on; it is tried again')
+        again = setTimeout(() => void advance(), AGAIN)
+      })
       .finally(() => {
         working = undefined
         core.onChange()
@@ -67,6 +75,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
       async interrupt() {
         verdicts.interrupt()
         await working
+        clearTimeout(again)
       },
     }),
     meter: core.meter,
@@ -74,6 +83,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
     checkBoot: verdicts.checkBoot,
     async stop() {
       stopping = true
+      clearTimeout(again)
       // Everything else goes on in the next life of the service as if nothing had been.
       if (changesBootOrder(core.state())) await working
     },

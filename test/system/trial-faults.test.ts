@@ -100,6 +100,18 @@ describe('what cannot be written', () => {
   })
 })
 
+test('a disk that could not be written for a while holds nothing up once it can', async () => {
+  await installed('while')
+  await device.boot({ service: false })
+  await onHook(device, 'post-boot', 'sleep 2')
+  await device.service.start()
+  await device.waitFor(({ job }) => job?.state === 'trying', 'the trial')
+  await sh('mount -o remount,bind,ro /var')
+  await expect.poll(() => device.log(), { timeout: 20_000 }).toContain('cannot go on')
+  await sh('mount -o remount,bind,rw /var')
+  expect((await ended(device)).state).toBe('done')
+})
+
 test('a reboot that fails is asked for again until the bad release is left', async () => {
   const once = '[ -e /var/once ] && kill -TERM 1 || { touch /var/once; echo no bus >&2; exit 1; }'
   await installed('reboot', { config: `[reboot]\ncommand = ["sh", "-c", '${once}']\n` })
