@@ -70,14 +70,15 @@ export async function readEnvironment(path: string): Promise<Map<string, string>
   }
 }
 
-/** Change variables of an existing block and flush them to the disk. @throws Failure `grubenv` */
-export async function writeEnvironment(path: string, changes: Readonly<Record<string, string | null>>): Promise<void> {
+/** Rewrite an existing block in place and flush it to the disk. @throws Failure `grubenv` */
+async function rewrite(path: string, edit: (before: Buffer) => Buffer): Promise<void> {
   try {
     const file = await open(path, constants.O_RDWR)
     try {
       const before = await file.readFile()
-      const after = editBlock(before, changes)
+      const after = edit(before)
       if (after.equals(before)) return
+      if (after.length !== before.length) await file.truncate(after.length)
       const { bytesWritten } = await file.write(after, 0, after.length, 0)
       if (bytesWritten !== after.length) throw new Error('the write was cut short')
       await file.sync()
@@ -89,19 +90,16 @@ export async function writeEnvironment(path: string, changes: Readonly<Record<st
   }
 }
 
-/** Make the block anew, in place like every change of it; it is as large as grub-editenv makes it. @throws Failure `grubenv` */
-async function emptyBlock(path: string): Promise<void> {
+/** Change variables of an existing block and flush them to the disk. @throws Failure `grubenv` */
+export const writeEnvironment = (path: string, changes: Readonly<Record<string, string | null>>): Promise<void> =>
+  rewrite(path, before => editBlock(before, changes))
+
+/** What GRUB cannot read has no trial in it, and nothing that would be lost: the block is made anew, as large as grub-editenv makes it. */
+function withoutTrial(before: Buffer): Buffer {
   try {
-    const file = await open(path, constants.O_RDWR)
-    try {
-      await file.truncate(SIZE)
-      await file.write(SIGNATURE.padEnd(SIZE, '#'), 0, 'latin1')
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    throw damaged('write', path, error)
+    return editBlock(before, { trial_id: null, trial_tries: null })
+  } catch {
+    return Buffer.from(SIGNATURE.padEnd(SIZE, '#'), 'latin1')
   }
 }
 
@@ -109,8 +107,7 @@ async function emptyBlock(path: string): Promise<void> {
 export const grub = (path: string): BootLoader => ({
   name: 'GRUB',
   arm: ({ deployment }, tries) => writeEnvironment(path, { trial_id: deployment, trial_tries: String(tries) }),
-  // What GRUB cannot read has no trial in it, and nothing that would be lost.
-  clear: () => writeEnvironment(path, { trial_id: null, trial_tries: null }).catch(() => emptyBlock(path)),
+  clear: () => rewrite(path, withoutTrial),
   async read() {
     const variables = await readEnvironment(path)
     const id = variables.get('trial_id')

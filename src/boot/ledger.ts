@@ -8,9 +8,6 @@ import * as v from 'valibot'
 import { errno } from '../base/failure.ts'
 import { readIfThere, replaceFile, syncFolder } from '../base/files.ts'
 
-/** How a start on trial ended. All but the last one speak against the release. */
-export type End = 'watchdog' | 'crash' | 'deadline' | 'unknown'
-
 const text = v.string()
 const number = v.pipe(v.number(), v.minValue(0))
 const Account = v.object({
@@ -38,6 +35,9 @@ const Account = v.object({
   over: v.optional(v.boolean()),
 })
 export type Ledger = v.InferOutput<typeof Account>
+
+/** How a start on trial ended. All but the last one speak against the release. */
+export type End = keyof Ledger['ends']
 
 /** What is found when a start on trial has reached user space. */
 export interface Start {

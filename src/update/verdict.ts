@@ -96,14 +96,14 @@ export function makeVerdicts(core: Core): Verdicts {
     const health = await runChecks(job.kind === 'install' ? job : undefined)
     if (health.verdict === 'checking') return undefined
     if (health.verdict === 'bad') return unhealthy(job, health)
-    try {
-      await clearTrial(engine, config.state)
-    } catch (error) {
-      // It would be counted on, and left some day, though it was found good.
-      if (job.kind === 'install') return { at: 'falling-back', job, cause: causeOf(asFailure(error, 'end the trial')) }
-      core.log.error({ err: error }, 'cannot end a trial')
-    }
-    if (job.kind === 'install') {
+    if (job.kind === 'rollback') await endOther()
+    else {
+      try {
+        await clearTrial(engine, config.state)
+      } catch (error) {
+        // It would be counted on, and left some day, though it was found good.
+        return { at: 'falling-back', job, cause: causeOf(asFailure(error, 'end the trial')) }
+      }
       await changeSides(job)
       await journal.write({ epochFloor: Math.max(journal.read().epochFloor, job.to.epoch) })
     }

@@ -1,12 +1,16 @@
 /** Releases with hooks that do as they are told from outside, and the disk of a device in states that a power cut can leave. */
 import { createHash } from 'node:crypto'
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { run } from '../../src/base/run.ts'
+import type { PackageResult } from '../../src/builder/package.ts'
+import type { JobInfo } from '../../src/control/protocol.ts'
 import type { State } from '../../src/update/state.ts'
 import type { Device } from './device.ts'
-import { stateOf, varOf, write } from './operate.ts'
+import { whenJournalled } from './endurance.ts'
+import { install, offerOf, stateOf, varOf, write } from './operate.ts'
 import { PRODUCT } from './releases.ts'
+import { makeStick } from './stick.ts'
 
 /** Tells of itself in /var/hooked, and does what a file of its name in /var/on says. */
 const HOOK = `#!/bin/sh
@@ -42,6 +46,29 @@ export async function remember(device: Device, event: string, facts: object): Pr
   const prev = createHash('sha256').update(last).digest('hex')
   const line = { at: new Date().toISOString(), event, job: state.job.id, ...facts, prev }
   await appendFile(path, `${JSON.stringify(line)}\n`)
+}
+
+let sticks = 0
+
+/** Insert a stick with a package, and wait until that is offered. @param folder where the stick is made */
+export async function bring(device: Device, folder: string, made: PackageResult): Promise<void> {
+  await device.insert(await makeStick(folder, `STICK${++sticks}`, [made.file]))
+  await offerOf(device, basename(made.file))
+}
+
+/** The same, and install it. @returns the job as it then waits or ended */
+export async function installFrom(device: Device, folder: string, made: PackageResult): Promise<JobInfo> {
+  await bring(device, folder, made)
+  return install(device, { id: made.id })
+}
+
+/** The same, and the device is switched off for the reboot. */
+export async function installAndCut(device: Device, folder: string, made: PackageResult): Promise<void> {
+  const { state, text } = await installFrom(device, folder, made)
+  if (state !== 'reboot') throw new Error(`cannot go on to the reboot: ${text}`)
+  // It is told a moment before it is on the disk.
+  await whenJournalled(device, ['reboot'])
+  await device.powerCut()
 }
 
 const grubenv = (device: Device) => join(device.sysroot, 'boot/grub/grubenv')

@@ -8,18 +8,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isThere, listIfThere } from '../../src/base/files.ts'
 import type { PackageResult } from '../../src/builder/package.ts'
 import type { Device } from '../kit/device.ts'
-import { whenJournalled } from '../kit/endurance.ts'
-import { atRest, cli, ended, install, offerOf, order, read, stateOf, write } from '../kit/operate.ts'
+import { atRest, cli, ended, order, read, stateOf, write } from '../kit/operate.ts'
 import { makeProduct, PRODUCT, type Product } from '../kit/releases.ts'
-import { makeStick } from '../kit/stick.ts'
-import { HOOKS, onHook } from '../kit/trials.ts'
+import { bring, HOOKS, installAndCut, installFrom, onHook } from '../kit/trials.ts'
 
 let lab: string
 let product: Product
 let two: PackageResult
 const devices: Device[] = []
 let device: Device
-let sticks = 0
 
 const WANTED = '#!/bin/sh\necho the lamp is dark\nexit 1\n'
 const BELL = '#!/bin/sh\n[ ! -e /var/bad/bell ] && exit\necho it does not ring\necho it is cracked\nexit 1\n'
@@ -52,19 +49,12 @@ const isArmed = async () => [(await grubenv()).includes('trial_id'), await isThe
 
 const examined = async () => (await cli(device, 'doctor', '--json')).stdout
 
-async function begin() {
-  await device.insert(await makeStick(lab, `STICK${++sticks}`, [two.file]))
-  await offerOf(device, 'acme-2.0.superblock')
-  return install(device, { id: two.id })
-}
+const begin = () => installFrom(device, lab, two)
 
 /** 2.0 is installed, and the device is switched off for the reboot. */
 async function installed(name: string, options?: Parameters<Product['device']>[1]) {
   await make(name, options)
-  expect((await begin()).state).toBe('reboot')
-  // It is told a moment before it is on the disk.
-  await whenJournalled(device, ['reboot'])
-  await device.powerCut()
+  await installAndCut(device, lab, two)
 }
 
 /** A start of 2.0 that gets no further than the early unit, and how it ends. */
@@ -302,8 +292,7 @@ describe('an operator who is faster than the checks', () => {
     await device.service.start()
     await device.waitFor(({ job }) => job?.state === 'trying', 'the trial')
     await expect.poll(hooked).toContain('post-boot update 1.0-2.0')
-    await device.insert(await makeStick(lab, `STICK${++sticks}`, [two.file]))
-    await offerOf(device, 'acme-2.0.superblock')
+    await bring(device, lab, two)
     await expect(device.client.install({ id: two.id, allowDowngrade: true })).rejects.toMatchObject({ code: 'busy' })
     await tell('pre-rollback', 'exit 1')
     await device.client.rollback({ reason: 'it smells of smoke' })
