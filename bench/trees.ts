@@ -12,7 +12,6 @@ export type Version = '0' | '1' | '2' | '3'
 export type Size = 300 | 1000
 
 const SUITE = 'trixie'
-const MIRROR = process.env.MIRROR ?? 'http://deb.debian.org/debian'
 const LARGER = ['chromium', 'cage', 'fonts-noto-core', 'python3', 'gdb', 'git', 'vim', 'gstreamer1.0-plugins-good']
 /** What a device of this size has no use for. */
 const WITHOUT = [
@@ -51,12 +50,13 @@ async function makeBase(size: Size): Promise<string> {
   const listed = await readFile(join(PROJECT, 'samples/image/packages'), 'utf8')
   const packages = [...listed.split('\n').filter(line => line !== '' && !line.startsWith('#'))]
   if (size === 1000) packages.push(...LARGER)
+  const mirror = (await run(['sh', join(PROJECT, '.ci/mirror')])).stdout.trim()
   const without = WITHOUT.map(path => `--dpkgopt=path-exclude=${path}`)
-  return cached(`base-${size}.tar`, [SUITE, MIRROR, ...packages, ...without], async path => {
+  return cached(`base-${size}.tar`, [SUITE, mirror, ...packages, ...without], async path => {
     await run([
       ...['mmdebstrap', '--variant=minbase', '--format=tar', `--include=${packages.join(',')}`],
       // It is thrown away when it is interrupted: dpkg need not flush every file.
-      ...['--dpkgopt=force-unsafe-io', '--aptopt=APT::Install-Recommends "false"', ...without, SUITE, path, MIRROR],
+      ...['--dpkgopt=force-unsafe-io', '--aptopt=APT::Install-Recommends "false"', ...without, SUITE, path, mirror],
     ])
   })
 }
