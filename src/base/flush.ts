@@ -3,10 +3,12 @@ import { run } from './run.ts'
 
 /** Bytes after which it is worth beginning: a slow disk writes them in a second. */
 const PORTION = 32 * 1024 * 1024
+/** Bytes that may wait beside those that are being written: more would only make the end come later, without a sign of it. */
+const AHEAD = 2 * PORTION
 
 export interface Flusher {
-  /** so many bytes have been written so far */
-  written(total: number): void
+  /** So many bytes have been written so far. @returns when it is time to go on, for who is faster than the disk */
+  written(total: number): Promise<void>
   /** Everything that was written is on the disk when this returns. @throws Failure `command-failed` */
   end(): Promise<void>
 }
@@ -17,7 +19,8 @@ export function makeFlusher(path: string): Flusher {
   let begun = 0
   let syncing: Promise<unknown> | undefined
   return {
-    written(total) {
+    async written(total) {
+      if (syncing && total - begun > AHEAD) await syncing
       if (syncing || total - begun < PORTION) return
       begun = total
       // What cannot be written is said at the end.

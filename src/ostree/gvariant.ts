@@ -1,6 +1,6 @@
 /**
- * Reads serialised GVariants, the form of OSTree's commits, trees and superblocks (GVariant Specification, "Serialisation
- * Format"). Strict: framing that does not add up is a Failure, never a guess.
+ * Serialised GVariants, the form of OSTree's commits, trees and superblocks (GVariant Specification, "Serialisation
+ * Format"). Reading is strict: framing that does not add up is a Failure, never a guess.
  */
 import { Failure } from '../base/failure.ts'
 
@@ -137,4 +137,35 @@ function tuple(types: string[], data: Buffer, depth: number): Value[] {
     start = end
     return item
   })
+}
+
+/** The bytes of a value, the inverse of `parse`, for types without variants and of values as `parse` returns them. */
+export function format(type: string, value: Value): Buffer {
+  const c = type[0] ?? ''
+  if (c === 's') return Buffer.from(`${value}\0`)
+  if (type === 'ay' || c in ALIGNMENT) return value as Buffer
+  const items = value as Value[]
+  const types = c === 'a' ? items.map(() => type.slice(1)) : childTypes(type)
+  const parts: Buffer[] = []
+  const ends: number[] = []
+  let at = 0
+  for (const [index, child] of types.entries()) {
+    const bytes = format(child, items[index] ?? [])
+    const padding = align(at, alignment(child)) - at
+    parts.push(Buffer.alloc(padding), bytes)
+    at += padding + bytes.length
+    if (fixedSize(child) === undefined && (c === 'a' || index < types.length - 1)) ends.push(at)
+  }
+  const whole = fixedSize(type) ?? at
+  if (c !== 'a') {
+    parts.push(Buffer.alloc(whole - at))
+    ends.reverse()
+  }
+  // The offsets count into the length that decides how wide they are.
+  const size = [1, 2, 4].find(width => at + ends.length * width < 256 ** width) ?? 8
+  const framing = Buffer.alloc(ends.length * size)
+  for (const [index, end] of ends.entries())
+    if (size === 8) framing.writeBigUInt64LE(BigInt(end), index * size)
+    else framing.writeUIntLE(end, index * size, size)
+  return Buffer.concat([...parts, framing])
 }

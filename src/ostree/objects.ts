@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
+import { plainPath } from './unpack.ts'
 
 const OBJECT = /^objects\/([0-9a-f]{2})\/([0-9a-f]{62})\.([a-z]+)$/
 
@@ -17,7 +18,7 @@ export async function missingObjects(repo: string, paths: readonly string[]): Pr
   const asked = paths.map(path => {
     const [, prefix = '', rest = '', kind = ''] = OBJECT.exec(path) ?? []
     // An archive's content object is compressed; a bare repo has the same object, by the same checksum, plain.
-    return { path, prefix, rest, name: `${rest}.${kind === 'filez' ? 'file' : kind}`, isCommit: kind === 'commit' }
+    return { path, prefix, rest, name: plainPath(`${rest}.${kind}`), isCommit: kind === 'commit' }
   })
   const prefixes = new Set(asked.map(object => object.prefix).filter(prefix => prefix !== ''))
   const there = new Map<string, Set<string>>()
@@ -31,7 +32,7 @@ export async function missingObjects(repo: string, paths: readonly string[]): Pr
   return missing
 }
 
-/** Every object of an archive repo that commits consist of, by path; what is attached to a commit is none. */
+/** Every object of a repo that commits consist of, by path; what is attached to a commit is none. */
 export async function contentOf(repo: string): Promise<string[]> {
   const paths: string[] = []
   for (const prefix of await namesIn(join(repo, 'objects')))

@@ -1,7 +1,7 @@
 /** How much room there is: on a file system, and for ostree, which always leaves a part of it free. */
-import { readFile, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { statfs } from 'node:fs/promises'
 import type { Engine } from './engine.ts'
+import { readConfig } from './storage.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -16,7 +16,7 @@ export async function freeBytes(path: string): Promise<number> {
  * percentage (ostree.repo-config(5)). An import that would go below fails.
  */
 export async function reservedBytes(repo: string): Promise<number> {
-  const core = section(await readFile(join(repo, 'config'), 'utf8'), 'core')
+  const core = (await readConfig(repo)).get('core') ?? new Map<string, string>()
   const size = /^(\d+)([MGT])B$/.exec(core.get('min-free-space-size') ?? '')
   if (size && Number(size[1]) > 0) return Number(size[1]) * MEBIBYTE * 1024 ** 'MGT'.indexOf(size[2] ?? '')
   const percent = Number(core.get('min-free-space-percent') ?? (core.has('min-free-space-size') ? 0 : 3))
@@ -27,16 +27,4 @@ export async function reservedBytes(repo: string): Promise<number> {
 /** Bytes that an import or a deployment may take on the sysroot before ostree refuses. */
 export async function spaceFor(engine: Engine): Promise<number> {
   return Math.max(0, (await freeBytes(engine.repo)) - (await reservedBytes(engine.repo)))
-}
-
-/** The keys of one section of a GKeyFile. */
-function section(text: string, wanted: string): Map<string, string> {
-  const keys = new Map<string, string>()
-  let inside = false
-  for (const line of text.split('\n').map(raw => raw.trim())) {
-    if (line.startsWith('[')) inside = line === `[${wanted}]`
-    const at = line.indexOf('=')
-    if (inside && at > 0 && !line.startsWith('#')) keys.set(line.slice(0, at).trim(), line.slice(at + 1).trim())
-  }
-  return keys
 }

@@ -1,9 +1,8 @@
 /** Members: each checked against the signed index (header, hash, padding) before anything else sees it. */
 import { createHash, hash as digest } from 'node:crypto'
-import { rmSync, writeFileSync } from 'node:fs'
-import { type FileHandle, open, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rm, unlink } from 'node:fs/promises'
 import { setImmediate as others } from 'node:timers/promises'
-import { errno, Failure } from '../base/failure.ts'
+import { Failure } from '../base/failure.ts'
 import type { Source } from '../base/source.ts'
 import { BLOCK, END, isZero, padded, ustarHeader } from './header.ts'
 import { archiveSize, type Member } from './index.ts'
@@ -12,6 +11,8 @@ import { readExactly } from './source.ts'
 
 /** Bytes a read: what a stick delivers well, and what bounds the memory. */
 const READ = 1024 * 1024
+/** Bytes that what is read at once may become when it is unpacked. */
+const UNPACKED = 4 * READ
 
 /** Called with how many more bytes of the package were read. */
 export type OnBytes = (count: number) => void
@@ -71,6 +72,7 @@ async function* readBatches(
 interface Reading<T> {
   parts: { at: number; length: number }[]
   length: number
+  unpacked: number
   group: T
 }
 
@@ -115,13 +117,16 @@ function twoBuffers(): (length: number) => Buffer {
  * read after another would take its time.
  */
 function* batches(members: readonly Member[]): Generator<Reading<{ member: Member; part: number; at: number }[]>> {
-  const empty = (): Reading<{ member: Member; part: number; at: number }[]> => ({ parts: [], length: 0, group: [] })
+  const empty = (): Reading<{ member: Member; part: number; at: number }[]> => ({
+    ...{ parts: [], length: 0, unpacked: 0, group: [] },
+  })
   let batch = empty()
   for (const member of members) {
     if (member.size > LIMITS.memory)
       throw new Failure('internal', `cannot hold ${member.path} in memory: it has ${member.size} bytes`)
     const length = room(member)
-    if (batch.length > 0 && batch.length + length > READ) {
+    const full = batch.length + length > READ || batch.unpacked + member.unpacked > UNPACKED
+    if (batch.length > 0 && full) {
       yield batch
       batch = empty()
     }
@@ -133,27 +138,19 @@ function* batches(members: readonly Member[]): Generator<Reading<{ member: Membe
     batch.group.push({ member, part: batch.parts.length - 1, at: last.length })
     last.length += length
     batch.length += length
+    batch.unpacked += member.unpacked
   }
   if (batch.length > 0) yield batch
 }
 
-/**
- * Copy one member of any size to the new file `path`, readable by its owner only; nothing is left there when it does not
- * match. Not flushed: the caller syncs the file system once.
- * @throws Failure as readMember; the system error when `path` cannot be written
- */
-export async function copyMember(
+/** Copy a member of any size to the new file `path`, readable by its owner only; nothing is left there when it does not match. */
+async function copyMember(
   source: Source,
   member: Member,
   path: string,
-  onBytes?: OnBytes,
-  buffer = twoBuffers(),
+  onBytes: OnBytes | undefined,
+  buffer: (length: number) => Buffer,
 ): Promise<void> {
-  if (!isLarge(member)) {
-    writeNew(path, await readMember(source, member))
-    onBytes?.(room(member))
-    return
-  }
   const file = await open(path, 'wx', 0o600)
   try {
     await stream(source, member, buffer, onBytes, bytes => writeAll(file, bytes))
@@ -165,35 +162,66 @@ export async function copyMember(
   }
 }
 
+/** A member that was checked: its bytes, which are overwritten afterwards, or the file with them, if it is a large one. */
+export type Checked = Buffer | { file: string }
+
 /**
- * Copy many members, given in archive order, to new files; as copyMember, with the fewest reads.
- * @param pathOf where a member goes; its folder is there
+ * Hand over many members, given in archive order, with the fewest reads; those that were read together side by side.
+ * @param take what is done with one
+ * @param scratch new file, for a large member at a time, readable by its owner only; it may be moved away, and is gone when
+ *   this ends
+ * @throws Failure as readMember; the system error when `scratch` cannot be written; what `take` throws
  */
-export async function copyMembers(
+export async function takeMembers(
   source: Source,
   members: readonly Member[],
-  pathOf: (member: Member) => string,
+  take: (member: Member, content: Checked) => Promise<void>,
+  scratch: string,
   onBytes?: OnBytes,
 ): Promise<void> {
   const buffer = twoBuffers()
   for (const { large, run } of bySize(members)) {
-    if (large) for (const member of run) await copyMember(source, member, pathOf(member), onBytes, buffer)
+    if (large)
+      for (const member of run) {
+        await copyMember(source, member, scratch, onBytes, buffer)
+        try {
+          await take(member, { file: scratch })
+        } finally {
+          await rm(scratch, { force: true })
+        }
+      }
     else
       for await (const batch of readBatches(source, run, buffer)) {
-        let since = performance.now()
-        for (const { member, bytes } of batch) {
-          writeNew(pathOf(member), bytes)
-          if (performance.now() - since < TURN) continue
-          await others()
-          since = performance.now()
-        }
+        await takeAll(batch, take)
         onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
       }
   }
 }
 
-/** Is it read piece by piece, since it does not fit into one read? */
-const isLarge = (member: Member) => room(member) > READ
+/** Nothing of it goes on when this ends, whatever fails. */
+async function takeAll(
+  batch: { member: Member; bytes: Buffer }[],
+  take: (member: Member, content: Checked) => Promise<void>,
+): Promise<void> {
+  const begun: Promise<void>[] = []
+  let since = performance.now()
+  try {
+    for (const { member, bytes } of batch) {
+      const taking = take(member, bytes)
+      taking.catch(() => {}) // awaited below
+      begun.push(taking)
+      if (performance.now() - since < TURN) continue
+      await others()
+      since = performance.now()
+    }
+  } finally {
+    await Promise.allSettled(begun)
+  }
+  await Promise.all(begun)
+}
+
+/** Is it read piece by piece, since it or what it becomes is too much to be held at once? */
+const isLarge = (member: Member) => room(member) > READ || member.unpacked > UNPACKED
 
 /** The same members in the same order, in runs of those that share reads and those that need several each. */
 function* bySize(members: readonly Member[]): Generator<{ large: boolean; run: Member[] }> {
@@ -209,21 +237,8 @@ function* bySize(members: readonly Member[]): Generator<{ large: boolean; run: M
   if (current) yield current
 }
 
-/**
- * Milliseconds until everything else gets its turn. A small file that is made synchronously takes a fifth of the
- * processor time, and a release has thousands.
- */
+/** Milliseconds until everything else gets its turn: what is done with a small member may be done synchronously. */
 const TURN = 20
-
-function writeNew(path: string, bytes: Buffer): void {
-  try {
-    writeFileSync(path, bytes, { flag: 'wx', mode: 0o600 })
-  } catch (error) {
-    // what was there before is not ours to remove; half of ours is
-    if (errno(error) !== 'EEXIST') rmSync(path, { force: true })
-    throw error
-  }
-}
 
 async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten
@@ -259,7 +274,7 @@ function* pieces(member: Member) {
   const end = member.header + room(member)
   for (let at = member.header; at < end; at += READ) {
     const length = Math.min(READ, end - at)
-    yield { parts: [{ at, length }], length, group: at }
+    yield { parts: [{ at, length }], length, unpacked: length, group: at }
   }
 }
 

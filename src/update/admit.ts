@@ -7,6 +7,7 @@ import type { Engine } from '../ostree/engine.ts'
 import { bootObjects } from '../ostree/kernel.ts'
 import { hasCommit, missingObjects, readObject } from '../ostree/objects.ts'
 import { freeBytes, reservedBytes } from '../ostree/space.ts'
+import { storageOf } from '../ostree/storage.ts'
 import { padded, BLOCK as TAR_BLOCK } from '../package/header.ts'
 import type { Member } from '../package/index.ts'
 import { LIMITS } from '../package/limits.ts'
@@ -15,6 +16,7 @@ import { readHead, readIndex, readMember, type Source } from '../package/read.ts
 import { type Keyring, type Signer, verifySignatures } from '../package/signature.ts'
 import { type Device, judge, judgeSignatures, type Refused, refuse } from '../trust.ts'
 import type { Plan } from './snapshot.ts'
+import { stagedSize } from './staging.ts'
 
 /** What one look at a package found out, as far as the look got. */
 export interface Examined {
@@ -29,6 +31,8 @@ export interface Admitted extends Required<Examined> {
   plan: Plan
   /** members still to be copied from the stick, in the order they lie there */
   wanted: Member[]
+  /** bytes that the import will write: what ostree does not take as it was staged */
+  imported: number
   /** members that planning has read already, by path: nothing is read twice */
   read: Map<string, Buffer>
   /** bytes that were read for all this: the head, and members that planning needed */
@@ -92,20 +96,27 @@ export async function admit(
   const read = new Map<string, Buffer>()
   const spaceOnBoot =
     delta && objects.length === 0 ? 0 : await bootSpace(manifest, members, missing, source, engine, read)
-  const imported = needed.length > 0 ? needed.reduce((sum, m) => sum + onDisk(m.unpacked), 0) : (delta?.unpacked ?? 0)
+  const shared = (await stat(engine.repo)).dev === (await stat(folder)).dev
+  const linked = !delta && shared && (await storageOf(engine.repo)).links
+  const written = sum(wanted, stagedSize)
+  // Beside the unpacked objects the one that is being unpacked.
+  const packed = delta ? 0 : wanted.reduce((most, { size }) => Math.max(most, size), 0)
+  const staged = sum(wanted, member => onDisk(stagedSize(member))) + packed
+  const unpacked = needed.length > 0 ? sum(needed, member => onDisk(member.unpacked)) : (delta?.unpacked ?? 0)
+  const imported = linked ? 0 : unpacked
   const plan: Plan = {
     way: delta ? 'delta' : 'objects',
     members: wanted.length,
     bytesToRead: total(wanted),
-    bytesToWrite: total(wanted) + imported,
-    spaceOnSysroot: wanted.reduce((sum, m) => sum + onDisk(m.size), 0) + imported + CHECKOUT_SLACK,
+    bytesToWrite: written + imported,
+    spaceOnSysroot: (shared ? staged : 0) + imported + CHECKOUT_SLACK,
     spaceOnBoot,
   }
-  const short = await lackOfSpace(plan, imported, engine, folder)
+  const short = await lackOfSpace(plan, shared ? 0 : staged, engine, folder)
   if (short) return short
-  const planned = [...read.values()].reduce((sum, { length }) => sum + TAR_BLOCK + padded(length), 0)
+  const planned = [...read.values()].reduce((all, { length }) => all + TAR_BLOCK + padded(length), 0)
   const bytesRead = (members[0]?.header ?? source.size) + planned
-  return { id: head.id, manifest, signers: checked.signers, plan, wanted, read, bytesRead }
+  return { id: head.id, manifest, signers: checked.signers, plan, wanted, imported, read, bytesRead }
 }
 
 /** The delta from a commit that is here, when reading it costs less than reading the missing objects. */
@@ -119,7 +130,9 @@ async function usableDelta(manifest: Manifest, members: Member[], objectBytes: n
   return best
 }
 
-const total = (members: readonly Member[]) => members.reduce((sum, member) => sum + member.size, 0)
+const sum = (members: readonly Member[], of: (member: Member) => number) =>
+  members.reduce((all, member) => all + of(member), 0)
+const total = (members: readonly Member[]) => sum(members, ({ size }) => size)
 const bases = (manifest: Manifest) => manifest.deltas.map(delta => delta.from.slice(0, 8)).join(', ')
 
 /** Bytes that a kernel and initramfs new to this device will take on /boot; 0 when it has them. */
@@ -142,10 +155,11 @@ async function bootSpace(
   })
   if (!files) throw new Failure('tampered', 'cannot plan the installation: the package lacks a part of its own tree')
   if (!files.some(path => missing.has(path))) return 0
-  return files.reduce((sum, path) => sum + onDisk(byPath.get(path)?.unpacked ?? 0), 0)
+  return files.reduce((all, path) => all + onDisk(byPath.get(path)?.unpacked ?? 0), 0)
 }
 
-async function lackOfSpace(plan: Plan, imported: number, engine: Engine, folder: string): Promise<Refused | undefined> {
+/** @param onVar bytes that staging takes where it does not share the file system of /sysroot */
+async function lackOfSpace(plan: Plan, onVar: number, engine: Engine, folder: string): Promise<Refused | undefined> {
   const say = (what: string, need: number, have: number) =>
     refuse(
       'no-space',
@@ -155,13 +169,10 @@ async function lackOfSpace(plan: Plan, imported: number, engine: Engine, folder:
       },
     )
   const sysroot = Math.max(0, (await freeBytes(engine.repo)) - (await reservedBytes(engine.repo)))
-  const shared = (await stat(engine.repo)).dev === (await stat(folder)).dev
-  const onSysroot = shared ? plan.spaceOnSysroot : imported + CHECKOUT_SLACK
-  if (sysroot < onSysroot) return say('/sysroot', onSysroot, sysroot)
-  if (!shared) {
+  if (sysroot < plan.spaceOnSysroot) return say('/sysroot', plan.spaceOnSysroot, sysroot)
+  if (onVar > 0) {
     const free = await freeBytes(folder)
-    const need = plan.spaceOnSysroot - imported - CHECKOUT_SLACK
-    if (free < need) return say('/var', need, free)
+    if (free < onVar) return say('/var', onVar, free)
   }
   const free = await freeBytes(join(engine.sysroot, 'boot'))
   if (free < plan.spaceOnBoot) return say('/boot', plan.spaceOnBoot, free)

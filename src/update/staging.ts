@@ -1,34 +1,52 @@
-/** The private copy of what an installation lacks: an archive repo on the device's own disk that outlives stick and power cut. */
-import { createHash } from 'node:crypto'
+/**
+ * The private copy of what an installation lacks: a repo on the device's own disk that outlives stick and power cut. Its
+ * objects are unpacked, as the device's own repo has them.
+ */
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, stat, unlink, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, rename, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { Failure } from '../base/failure.ts'
 import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
 import { makeFlusher } from '../base/flush.ts'
 import { run } from '../base/run.ts'
-import { ARCHIVE_CONFIG } from '../ostree/commit.ts'
+import { hashFile, isObject, type PlainMode, plainPath, unpackObject } from '../ostree/unpack.ts'
 import type { Member } from '../package/index.ts'
-import { copyMembers, type Source } from '../package/read.ts'
+import { type Checked, type Source, takeMembers } from '../package/read.ts'
+
+/** Told of what goes on, and may throw to end it. */
+export interface Counting {
+  /** so many more bytes of the package were read */
+  read(count: number): void
+  /** so many more bytes were written */
+  written(count: number): void
+  /** neither for a while, since a large member is being unpacked */
+  working(): void
+}
 
 export interface Staging {
-  /** the archive repo, for `ostree pull-local` */
+  /** for `ostree pull-local` */
   repo: string
   /** where a member lies or will lie */
   pathOf(member: { path: string }): string
   /** Which of these members are here whole: each is hashed anew, since a power cut may have left holes. Others are removed. */
-  present(members: readonly Member[], onBytes: (count: number) => void): Promise<Set<string>>
+  present(members: readonly Member[], mode: PlainMode, onBytes: (count: number) => void): Promise<Set<string>>
   /**
-   * Copy members from the stick, each checked against the signed index before it is used. Flushed at the end.
+   * Bring members from the stick, each checked against the signed index before it is used. Flushed at the end.
    * @param read those that planning has read and checked already: nothing is read twice
+   * @throws Failure of the reader; `ref-mismatch` for an object that is not what its name says
    */
   fill(
     source: Source,
     members: readonly Member[],
+    mode: PlainMode,
     read: ReadonlyMap<string, Buffer>,
-    onBytes: (count: number) => void,
+    on: Counting,
   ): Promise<void>
   drop(): Promise<void>
 }
+
+/** Mode of what is no content: whoever may read the device's repo may read it there. */
+const READABLE = 0o644
 
 const root = (folder: string) => join(folder, 'staging')
 
@@ -36,11 +54,29 @@ const root = (folder: string) => join(folder, 'staging')
 export function stagingOf(folder: string, id: string): Staging {
   const own = join(root(folder), id)
   const repo = join(own, 'repo')
-  const pathOf = ({ path }: { path: string }) => join(repo, path)
+  const pathOf = ({ path }: { path: string }) => join(repo, plainPath(path))
+
+  async function isWhole(member: Member, path: string, mode: PlainMode, buffer: Buffer): Promise<boolean> {
+    const checksum = contentChecksum(member.path)
+    if (checksum !== undefined) return isObject(path, checksum, mode, buffer)
+    const { size, mode: bits } = await stat(path)
+    return size === member.size && (bits & 0o777) === READABLE && (await hashFile(path, buffer)) === member.sha256
+  }
+
+  async function take(member: Member, content: Checked, mode: PlainMode, onPiece: () => void): Promise<void> {
+    const path = pathOf(member)
+    const checksum = contentChecksum(member.path)
+    if (checksum !== undefined) return unpackObject(content, { checksum, size: member.unpacked, path, mode }, onPiece)
+    checkName(member)
+    if (Buffer.isBuffer(content)) await writeFile(path, content, { flag: 'wx' })
+    else await rename(content.file, path)
+    await chmod(path, READABLE)
+  }
+
   return {
     repo,
     pathOf,
-    async present(members, onBytes) {
+    async present(members, mode, onBytes) {
       await removeForeign(root(folder))
       await removeForeign(own)
       const whole = new Set<string>()
@@ -48,36 +84,36 @@ export function stagingOf(folder: string, id: string): Staging {
       const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
       for (const member of members) {
         const path = pathOf(member)
-        const size = await stat(path).then(
-          found => found.size,
-          () => undefined,
-        )
-        if (size === undefined) continue
-        onBytes(size)
-        if (size === member.size && (await hashOf(path, buffer)) === member.sha256) whole.add(member.path)
+        if (!(await isThere(path))) continue
+        onBytes(member.size)
+        if (await isWhole(member, path, mode, buffer)) whole.add(member.path)
         else await unlink(path)
       }
       return whole
     },
-    async fill(source, members, read, onBytes) {
+    async fill(source, members, mode, read, on) {
       await privateFolder(own)
       // All that ostree looks for in a repo that it only reads.
       const folders = ['objects', 'refs/heads', 'tmp', 'state'].map(name => join(repo, name))
       for (const folder of new Set([...folders, ...members.map(member => dirname(pathOf(member)))]))
         await mkdir(folder, { recursive: true, mode: 0o700 })
-      await writeFile(join(repo, 'config'), ARCHIVE_CONFIG, { mode: 0o600 })
-      for (const member of members) {
-        const bytes = read.get(member.path)
-        if (bytes) await writeFile(pathOf(member), bytes, { flag: 'wx', mode: 0o600 })
-      }
-      const unread = members.filter(member => !read.has(member.path))
+      await writeFile(join(repo, 'config'), `[core]\nrepo_version=1\nmode=${mode}\n`, { mode: 0o600 })
       const flusher = makeFlusher(own)
       let written = 0
-      await copyMembers(source, unread, pathOf, count => {
-        onBytes(count)
-        written += count
-        flusher.written(written)
-      })
+      const counted = async (member: Member, content: Checked) => {
+        await take(member, content, mode, on.working)
+        written += stagedSize(member)
+        on.written(stagedSize(member))
+        await flusher.written(written)
+      }
+      for (const member of members) {
+        const bytes = read.get(member.path)
+        if (bytes) await counted(member, bytes)
+      }
+      const unread = members.filter(member => !read.has(member.path))
+      const scratch = join(own, 'scratch')
+      await removeTree(scratch)
+      await takeMembers(source, unread, counted, scratch, on.read)
       await flusher.end()
     },
     // Node takes ten times as long as rm for ten thousand files.
@@ -99,17 +135,19 @@ async function removeForeign(path: string): Promise<void> {
     await removeTree(path)
 }
 
-/** @param buffer used for reading: a new one for each read would fill the memory */
-async function hashOf(path: string, buffer: Buffer): Promise<string> {
-  const hash = createHash('sha256')
-  const file = await open(path)
-  try {
-    for (;;) {
-      const { bytesRead } = await file.read(buffer)
-      if (bytesRead === 0) return hash.digest('hex')
-      hash.update(buffer.subarray(0, bytesRead))
-    }
-  } finally {
-    await file.close()
-  }
+/** Bytes of a member once it is staged. */
+export const stagedSize = (member: Member): number =>
+  contentChecksum(member.path) === undefined ? member.size : member.unpacked
+
+/** The checksum of a content object, which is not the one of the bytes that a package has of it. */
+function contentChecksum(path: string): string | undefined {
+  const [, prefix = '', rest = ''] = /^objects\/(..)\/(.*)\.filez$/.exec(path) ?? []
+  return prefix === '' ? undefined : prefix + rest
+}
+
+/** Objects of other kinds are named by the checksum of their bytes, which were compared with the index. */
+function checkName({ path, sha256 }: Member): void {
+  const [, prefix = '', rest = ''] = /^objects\/(..)\/(.*)\.(dirtree|dirmeta|commit)$/.exec(path) ?? []
+  if (prefix !== '' && prefix + rest !== sha256)
+    throw new Failure('ref-mismatch', `cannot accept ${path}: it is not what its name says; make the package again`)
 }

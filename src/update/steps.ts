@@ -11,6 +11,7 @@ import type { Engine } from '../ostree/engine.ts'
 import { applyDelta, dropRef, importCommit, refCommit } from '../ostree/import.ts'
 import { takeFromCommit } from '../ostree/show.ts'
 import { type Deployment, deployments } from '../ostree/status.ts'
+import { storageOf } from '../ostree/storage.ts'
 import { warm } from '../ostree/warm.ts'
 import type { Source } from '../package/read.ts'
 import { type Admitted, admit, type Judges } from './admit.ts'
@@ -62,7 +63,7 @@ async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
   if ('fits' in admitted) throw new Failure(admitted.code, admitted.why, { facts: admitted.facts })
   if (admitted.id !== job.offer)
     throw new Failure('changed', `cannot install ${job.path}: it is no longer the package that was shown`)
-  const { manifest, plan, wanted } = admitted
+  const { manifest, plan, wanted, imported } = admitted
   shop.admitted = admitted
   await shop.update({
     to: {
@@ -75,7 +76,7 @@ async function admitPackage(job: InstallJob, shop: Workshop): Promise<void> {
     },
     earlierRef: (await refCommit(shop.engine, manifest.ref)) ?? '',
     delta: plan.way === 'delta' ? wanted[0]?.path : undefined,
-    unpacked: wanted.reduce((sum, member) => sum + member.unpacked, 0),
+    unpacked: imported,
     counters: {
       ...job.counters,
       bytesRead: job.counters.bytesRead + admitted.bytesRead,
@@ -93,18 +94,27 @@ async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
     'stage',
     admitted.wanted.reduce((sum, member) => sum + member.size, 0),
   )
-  const present = await staging.present(admitted.wanted, count => {
+  const { mode } = await storageOf(shop.engine.repo)
+  const present = await staging.present(admitted.wanted, mode, count => {
     shop.signal.throwIfAborted()
     meter.add(count)
   })
   const missing = admitted.wanted.filter(member => !present.has(member.path))
   const counters: Counters = { ...job.counters }
   try {
-    await staging.fill(source, missing, admitted.read, count => {
-      shop.signal.throwIfAborted()
-      meter.add(count)
-      counters.bytesRead += count
-      counters.bytesWritten += count
+    await staging.fill(source, missing, mode, admitted.read, {
+      read(count) {
+        shop.signal.throwIfAborted()
+        meter.add(count)
+        counters.bytesRead += count
+      },
+      written(count) {
+        counters.bytesWritten += count
+      },
+      working() {
+        shop.signal.throwIfAborted()
+        meter.beat()
+      },
     })
     counters.membersRead += missing.length
   } finally {

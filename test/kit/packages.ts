@@ -1,12 +1,12 @@
 /** Packages for tests: small signed ones in memory, real ones out of an OSTree repo, and the tools to spoil them. */
-import { createHash } from 'node:crypto'
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ustarHeader } from '../../src/package/header.ts'
-import { formatIndex } from '../../src/package/index.ts'
+import { formatIndex, type Member } from '../../src/package/index.ts'
 import { encodeManifest, type Manifest, parseManifest } from '../../src/package/manifest.ts'
-import { type Head, readHead, readIndex, type Source, verifyWhole } from '../../src/package/read.ts'
+import { type Head, readHead, readIndex, type Source, takeMembers, verifyWhole } from '../../src/package/read.ts'
 import { type Keyring, loadKeys, makeKey, signBytes, verifySignatures } from '../../src/package/signature.ts'
 import type { NewMember } from '../../src/package/write.ts'
 
@@ -212,4 +212,17 @@ async function unpackedSize(file: string): Promise<number> {
   } finally {
     await handle.close()
   }
+}
+
+/** Members as they are, each to a file of its own. */
+export async function copyMembers(
+  source: Source,
+  members: readonly Member[],
+  pathOf: (member: Member) => string,
+  onBytes?: (count: number) => void,
+): Promise<void> {
+  const scratch = join(tmpdir(), `sb-scratch-${randomUUID()}`)
+  const take: Parameters<typeof takeMembers>[2] = (member, content) =>
+    Buffer.isBuffer(content) ? writeFile(pathOf(member), content, { flag: 'wx' }) : rename(content.file, pathOf(member))
+  await takeMembers(source, members, take, scratch, onBytes)
 }

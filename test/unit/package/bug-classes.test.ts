@@ -8,12 +8,14 @@ import { beforeAll, beforeEach, expect, it } from 'vitest'
 import { armorSignature } from '../../../src/package/armor.ts'
 import { ustarHeader } from '../../../src/package/header.ts'
 import { parseManifest } from '../../../src/package/manifest.ts'
-import { copyMembers, readHead, readIndex, type Source, verifyWhole } from '../../../src/package/read.ts'
+import { readHead, readIndex, type Source, verifyWhole } from '../../../src/package/read.ts'
 import { type Keyring, loadKeys, verifySignatures } from '../../../src/package/signature.ts'
 import { writePackage } from '../../../src/package/write.ts'
+import { stagingOf } from '../../../src/update/staging.ts'
 import {
   archiveOf,
   assemble,
+  copyMembers,
   entriesOf,
   flip,
   type Key,
@@ -161,10 +163,11 @@ it('a bypass by the kind of signature: only one over binary data counts', async 
   }
 })
 
-it('code run from removable media: what is copied is neither executable nor anybody else’s to read', async () => {
-  const copies = join(folder, 'copies')
-  await copyAll(memorySource(good), copies)
-  for (const name of await readdir(copies)) expect((await stat(join(copies, name))).mode & 0o777).toBe(0o600)
+it('code run from removable media: what is copied lies where its owner alone can enter', async () => {
+  const ignored = { read() {}, written() {}, working() {} }
+  await stagingOf(folder, 'x').fill(memorySource(good), [], 'bare', new Map(), ignored)
+  for (const path of ['staging/x', 'staging/x/repo', 'staging/x/repo/objects'])
+    expect([path, (await stat(join(folder, path))).mode & 0o777]).toEqual([path, 0o700])
 })
 
 it('path traversal and link targets: no path outside the repository can be named, not even by who signs', async () => {

@@ -7,8 +7,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Source } from '../../../src/base/source.ts'
 import { padded, ustarHeader } from '../../../src/package/header.ts'
 import type { Member } from '../../../src/package/index.ts'
-import { copyMembers } from '../../../src/package/read.ts'
-import { sha256 } from '../../kit/packages.ts'
+import { copyMembers, sha256 } from '../../kit/packages.ts'
 
 let folder: string
 beforeEach(async () => {

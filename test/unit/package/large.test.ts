@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
 import { padded, ustarHeader } from '../../../src/package/header.ts'
 import type { Member } from '../../../src/package/index.ts'
-import { copyMembers, readMember, readMembers, type Source, verifyWhole } from '../../../src/package/read.ts'
-import { sha256 } from '../../kit/packages.ts'
+import { readMember, readMembers, type Source, verifyWhole } from '../../../src/package/read.ts'
+import { copyMembers, sha256 } from '../../kit/packages.ts'
 
 /** SHA-256 of 2^32 + 1024 zeros. */
 const ZEROS = 'cc538cf24684e3ab41d64d20c90d28a912c93e7ea2b188909789b7fd70dfe588'

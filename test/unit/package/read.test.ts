@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Failure } from '../../../src/base/failure.ts'
 import { run } from '../../../src/base/run.ts'
@@ -12,14 +13,14 @@ import type { Member } from '../../../src/package/index.ts'
 import { LIMITS } from '../../../src/package/limits.ts'
 import { type Manifest, parseManifest } from '../../../src/package/manifest.ts'
 import {
-  copyMember,
-  copyMembers,
+  type Checked,
   openFile,
   readHead,
   readIndex,
   readMember,
   readMembers,
   type Source,
+  takeMembers,
   verifyWhole,
 } from '../../../src/package/read.ts'
 import type { Keyring } from '../../../src/package/signature.ts'
@@ -28,6 +29,7 @@ import {
   assemble,
   BASE,
   COMMIT,
+  copyMembers,
   type Key,
   keyringOf,
   memorySource,
@@ -313,7 +315,7 @@ describe('a file', () => {
     await truncate(path, (members.at(-1)?.header ?? 0) + 100)
     expect(await codeOf(verifyWhole(source, members))).toBe('truncated')
     expect(await codeOf(readMember(source, members.at(-1) as Member))).toBe('truncated')
-    expect(await codeOf(copyMember(source, members.at(-1) as Member, join(folder, 'out')))).toBe('truncated')
+    expect(await codeOf(copyMembers(source, members.slice(-1), () => join(folder, 'out')))).toBe('truncated')
     await source.close()
   })
 
@@ -370,7 +372,11 @@ describe('members', () => {
         spoiled[member.header + at] = (spoiled[member.header + at] ?? 0) ^ 1
         const source = memorySource(spoiled)
         const out = join(folder, 'out')
-        expect([member.path, at, await codeOf(copyMember(source, member, out))]).toEqual([member.path, at, 'tampered'])
+        expect([member.path, at, await codeOf(copyMembers(source, [member], () => out))]).toEqual([
+          member.path,
+          at,
+          'tampered',
+        ])
         expect(await codeOf(copyMembers(source, members, m => join(folder, sha256(m.path))))).toBe('tampered')
         expect(await codeOf(verifyWhole(source, members))).toBe('tampered')
         if (member.size < LIMITS.memory) expect(await codeOf(readMember(source, member))).toBe('tampered')
@@ -380,18 +386,23 @@ describe('members', () => {
       }
   })
 
-  it('are copied to new private files, small and large, with every byte counted', async () => {
+  it('are handed over, small ones as bytes and large ones as a private file, with every byte counted', async () => {
     const { members, bytes } = row([0, 700, 12_000_000, 1, LIMITS.memory, LIMITS.memory + 1, 600])
+    const scratch = join(folder, 'scratch')
+    const taken: [string, string][] = []
     let count = 0
-    const pathOf = (member: Member) => join(folder, member.path.replace('/', '-'))
-    await copyMembers(memorySource(bytes), members, pathOf, more => {
+    const take = async (member: Member, content: Checked) => {
+      const large = !Buffer.isBuffer(content)
+      expect(large).toBe(member.size > 1_000_000)
+      if (large) expect((await stat(content.file)).mode & 0o7777).toBe(0o600)
+      taken.push([member.path, sha256(large ? await readFile(content.file) : content)])
+    }
+    await takeMembers(memorySource(bytes), members, take, scratch, more => {
       count += more
     })
     expect(count).toBe(bytes.length - 1024)
-    for (const member of members) {
-      expect(sha256(await readFile(pathOf(member)))).toBe(member.sha256)
-      expect((await stat(pathOf(member))).mode & 0o7777).toBe(0o600)
-    }
+    expect(taken.sort()).toEqual(members.map(member => [member.path, member.sha256]).sort())
+    expect(await readdir(folder)).toEqual([])
     count = 0
     await verifyWhole(memorySource(bytes), members, more => {
       count += more
@@ -399,19 +410,45 @@ describe('members', () => {
     expect(count).toBe(bytes.length - 1024)
   })
 
-  it('never replace or follow what is there already, and leave it alone', async () => {
-    const { members, bytes } = row([700, 9_000_000])
-    for (const member of members) {
-      const out = join(folder, 'out')
-      await writeFile(out, 'mine')
-      expect(await codeOf(copyMember(memorySource(bytes), member, out))).toBe('EEXIST')
-      expect(await readFile(out, 'utf8')).toBe('mine')
-      await rm(out)
-      await symlink(join(folder, 'elsewhere'), out)
-      expect(await codeOf(copyMember(memorySource(bytes), member, out))).toBe('EEXIST')
-      expect(await readdir(folder)).toEqual(['out'])
-      await rm(out)
+  it('that become large are handed over as files, and few together that become more than some', async () => {
+    const { members, bytes } = row(Array(40).fill(700))
+    const swollen = members.map((member, at) => ({ ...member, unpacked: at === 20 ? 5 * 2 ** 20 : 2 * 2 ** 20 }))
+    let together = 0
+    let most = 0
+    const take = async (member: Member, content: Checked) => {
+      expect([member.path, Buffer.isBuffer(content)]).toEqual([member.path, member.unpacked < 4 * 2 ** 20])
+      most = Math.max(most, ++together)
+      await sleep(1)
+      together--
     }
+    await takeMembers(memorySource(bytes), swollen, take, join(folder, 'scratch'))
+    expect(most).toBe(2)
+  })
+
+  it('stop at the first failure of who takes them, when none of the others goes on', async () => {
+    const { members, bytes } = row([700, 700, 700])
+    let under = 0
+    const take = async (member: Member) => {
+      under++
+      await sleep(member === members[0] ? 1 : 20)
+      under--
+      if (member === members[0]) throw new Failure('ref-mismatch', 'cannot')
+    }
+    expect(await codeOf(takeMembers(memorySource(bytes), members, take, join(folder, 'scratch')))).toBe('ref-mismatch')
+    expect(under).toBe(0)
+  })
+
+  it('never replace or follow what is there already, and leave it alone', async () => {
+    const { members, bytes } = row([9_000_000])
+    const scratch = join(folder, 'out')
+    const taking = () => codeOf(takeMembers(memorySource(bytes), members, async () => {}, scratch))
+    await writeFile(scratch, 'mine')
+    expect(await taking()).toBe('EEXIST')
+    expect(await readFile(scratch, 'utf8')).toBe('mine')
+    await rm(scratch)
+    await symlink(join(folder, 'elsewhere'), scratch)
+    expect(await taking()).toBe('EEXIST')
+    expect(await readdir(folder)).toEqual(['out'])
   })
 
   it('over the limit of memory are not held in memory', async () => {
@@ -427,14 +464,15 @@ describe('members', () => {
       read: (at, length) =>
         at > 4_000_000 ? Promise.reject(new Failure('media-gone', 'cannot read')) : source.read(at, length),
     }
-    expect(await codeOf(copyMember(failing, members[0] as Member, join(folder, 'out')))).toBe('media-gone')
+    expect(await codeOf(takeMembers(failing, members, async () => {}, join(folder, 'out')))).toBe('media-gone')
     expect(await codeOf(verifyWhole(failing, members))).toBe('media-gone')
     expect(await readdir(folder)).toEqual([])
   })
 
   it('on a full or read-only disk give the system’s error', async () => {
-    const { members, bytes } = row([700])
-    expect(await codeOf(copyMember(memorySource(bytes), members[0] as Member, '/dev/full'))).toBe('EEXIST')
-    expect(await codeOf(copyMember(memorySource(bytes), members[0] as Member, join(folder, 'none/out')))).toBe('ENOENT')
+    const { members, bytes } = row([9_000_000])
+    const taking = (scratch: string) => codeOf(takeMembers(memorySource(bytes), members, async () => {}, scratch))
+    expect(await taking('/dev/full')).toBe('EEXIST')
+    expect(await taking(join(folder, 'none/out'))).toBe('ENOENT')
   })
 })

@@ -1,0 +1,254 @@
+/** Content objects of an archive that ostree made, unpacked, and looked at by ostree. */
+import {
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { Failure } from '../../../src/base/failure.ts'
+import { run } from '../../../src/base/run.ts'
+import { setAttributes } from '../../../src/ostree/attributes.ts'
+import { isObject, type PlainMode, plainPath, unpackObject } from '../../../src/ostree/unpack.ts'
+
+const isRoot = process.getuid?.() === 0
+const MODES: PlainMode[] = isRoot ? ['bare', 'bare-user-only'] : ['bare-user-only']
+const buffer = Buffer.alloc(64 * 1024)
+/** Does not get smaller: more than is unpacked in the same thread. */
+const noise = Buffer.from(Array.from({ length: 100_000 }, (_, at) => (at * 2654435761) >>> 24))
+
+let lab: string
+beforeAll(async () => {
+  lab = await mkdtemp(join(tmpdir(), 'sb-unpack-'))
+  for (const mode of MODES) await makeArchive(mode)
+})
+afterAll(() => rm(lab, { recursive: true, force: true }))
+
+const archive = (mode: PlainMode) => join(lab, mode, 'archive')
+
+async function makeArchive(mode: PlainMode): Promise<void> {
+  const tree = join(lab, mode, 'tree')
+  await mkdir(join(tree, 'usr/bin'), { recursive: true })
+  const path = (name: string) => join(tree, 'usr', name)
+  await writeFile(path('empty'), '')
+  await writeFile(path('text'), 'some words\n'.repeat(2000), { mode: 0o600 })
+  await writeFile(path('noise'), noise)
+  await writeFile(path('zeros'), Buffer.alloc(3_000_000))
+  await writeFile(path('bin/program'), '#!/bin/sh\n', { mode: 0o755 })
+  await symlink('text', path('link'))
+  await symlink('far/'.repeat(90), path('long'))
+  if (mode === 'bare') {
+    await writeFile(path('bin/raised'), 'raised')
+    await chown(path('bin/raised'), 0, 42)
+    await chmod(path('bin/raised'), 0o6750)
+    await chown(path('text'), 1000, 1001)
+    await writeFile(path('bin/able'), 'able', { mode: 0o755 })
+    const ping = Buffer.from('0100000200200000000000000000000000000000', 'hex') // cap_net_raw=ep, linux/capability.h
+    await setAttributes(path('bin/able'), [
+      [Buffer.from('security.capability\0'), ping],
+      [Buffer.from('user.note\0'), Buffer.from('x'.repeat(300))],
+    ])
+  }
+  await run(['ostree', 'init', `--repo=${archive(mode)}`, '--mode=archive'])
+  const canonical = mode === 'bare' ? [] : ['--canonical-permissions', '--no-xattrs']
+  await run(['ostree', 'commit', `--repo=${archive(mode)}`, '--branch=r', ...canonical, `--tree=dir=${tree}`])
+}
+
+interface Packed {
+  path: string
+  bytes: Buffer
+  checksum: string
+  size: number
+}
+
+/** Every object of the archive; of a content object its content's size. */
+async function objects(mode: PlainMode): Promise<Packed[]> {
+  const names = await readdir(join(archive(mode), 'objects'), { recursive: true })
+  const files = names.filter(name => name.includes('.')).map(name => `objects/${name}`)
+  return Promise.all(
+    files.map(async path => {
+      const bytes = await readFile(join(archive(mode), path))
+      const checksum = path.slice(8, 10) + path.slice(11, path.indexOf('.'))
+      return { path, bytes, checksum, size: path.endsWith('.filez') ? Number(bytes.readBigUInt64BE(8)) : bytes.length }
+    }),
+  )
+}
+
+let made = 0
+let repo: string
+beforeEach(() => {
+  repo = join(lab, `repo-${++made}`)
+})
+const place = ({ path }: Packed) => join(repo, plainPath(path))
+
+async function unpackAll(mode: PlainMode, asFiles: boolean): Promise<Packed[]> {
+  await run(['ostree', 'init', `--repo=${repo}`, `--mode=${mode}`])
+  const all = await objects(mode)
+  for (const one of all) {
+    const path = place(one)
+    await mkdir(dirname(path), { recursive: true })
+    const isLink = one.bytes.length < 600 && one.size === 0
+    if (one.path.endsWith('.filez'))
+      await unpackObject(asFiles && !isLink ? { file: join(archive(mode), one.path) } : one.bytes, {
+        ...one,
+        path,
+        mode,
+      })
+    else await writeFile(path, one.bytes)
+  }
+  await cp(join(archive(mode), 'refs'), join(repo, 'refs'), { recursive: true })
+  return all.filter(({ path }) => path.endsWith('.filez'))
+}
+
+/** Objects by their checksums with all that a file has beside its content. */
+async function listing(of: string): Promise<string[]> {
+  const names = await readdir(join(of, 'objects'), { recursive: true })
+  const lines = names
+    .filter(name => name.endsWith('.file'))
+    .map(async name => {
+      const { mode, uid, gid, mtimeMs, size } = await lstat(join(of, 'objects', name))
+      const isLink = (mode & 0o170000) === 0o120000
+      return [name, mode.toString(8), uid, gid, isLink ? 'now' : mtimeMs, size].join(' ')
+    })
+  return (await Promise.all(lines)).sort()
+}
+
+describe.each(MODES)('for a repo of mode %s', mode => {
+  test.each([
+    ['bytes', false],
+    ['files', true],
+  ])('what was %s is what ostree makes of it', async (_, asFiles) => {
+    await unpackAll(mode, asFiles)
+    const own = join(lab, `own-${made}`)
+    await run(['ostree', 'init', `--repo=${own}`, `--mode=${mode}`])
+    await run(['ostree', 'pull-local', '--untrusted', `--repo=${own}`, archive(mode)])
+    expect(await listing(repo)).toEqual(await listing(own))
+    // Checks contents and extended attributes, too.
+    await run(['ostree', 'fsck', `--repo=${repo}`])
+  })
+
+  test('one that is there whole is known, and one that is not', async () => {
+    const known: boolean[] = []
+    for (const one of await unpackAll(mode, false)) {
+      const is = () => isObject(place(one), one.checksum, mode, buffer)
+      known.push(await is())
+      const { mode: bits, size } = await lstat(place(one))
+      if ((bits & 0o170000) === 0o120000) {
+        await rm(place(one))
+        await symlink('elsewhere', place(one))
+        expect(await is()).toBe(false)
+        continue
+      }
+      await chmod(place(one), (bits & 0o777) ^ 0o010)
+      expect(await is()).toBe(false)
+      await chmod(place(one), bits & 0o7777)
+      await utimes(place(one), 1, 1)
+      expect(await is()).toBe(false)
+      await utimes(place(one), 0, 0)
+      expect(await is()).toBe(known.at(-1))
+      if (size === 0) continue
+      await truncate(place(one), size - 1)
+      await truncate(place(one), size) // a hole, as a power cut leaves it
+      await utimes(place(one), 0, 0)
+      expect([one.size, one.bytes.length, await is()]).toEqual([one.size, one.bytes.length, size === 3_000_000])
+    }
+    // The one with attributes is not known; it is brought anew.
+    expect(known.filter(is => !is).length).toBe(mode === 'bare' ? 1 : 0)
+  })
+
+  test('another object, a damaged one, or one of another size is refused, and nothing is left', async () => {
+    await mkdir(repo)
+    const path = join(repo, 'out')
+    const attempt = async (packed: Buffer | { file: string }, one: Packed) =>
+      unpackObject(packed, { ...one, path, mode }).then(
+        () => 'unpacked',
+        error => (error instanceof Failure ? error.code : String(error)),
+      )
+    const all = (await objects(mode)).filter(one => one.path.endsWith('.filez'))
+    const spoiled = join(repo, 'spoiled')
+    for (const one of all) {
+      expect(await attempt(one.bytes, { ...one, checksum: '0'.repeat(64) })).toBe('ref-mismatch')
+      expect(await attempt(one.bytes, { ...one, size: one.size + 1 })).toBe('ref-mismatch')
+      const length = one.bytes.readUInt32BE(0)
+      // Four bytes of padding, a device number that is always nothing: neither has a part in the checksum.
+      const counts = (at: number) => (at < 4 || at >= 8) && (at < 28 || at >= 32)
+      for (let at = 0; at < 8 + length; at++) {
+        const bytes = Buffer.from(one.bytes)
+        bytes[at] = (bytes[at] ?? 0) ^ 1
+        if (counts(at)) expect([at, await attempt(bytes, one)]).toEqual([at, 'ref-mismatch'])
+      }
+      for (const cut of [0, 4, 8, 20, length, length + 8 + Math.floor((one.bytes.length - length - 8) / 2)]) {
+        if (cut === one.bytes.length) continue
+        await writeFile(spoiled, one.bytes.subarray(0, cut))
+        expect([cut, await attempt(one.bytes.subarray(0, cut), one)]).toEqual([cut, 'ref-mismatch'])
+        expect([cut, await attempt({ file: spoiled }, one)]).toEqual([cut, 'ref-mismatch'])
+      }
+      expect((await readdir(repo)).filter(name => name === 'out')).toEqual([])
+    }
+  })
+
+  test('more content than the object says is not unpacked any further', async () => {
+    await mkdir(repo)
+    const zeros = (await objects(mode)).find(({ size }) => size === 3_000_000)
+    if (!zeros) throw new Error('it is not there')
+    const lying = Buffer.from(zeros.bytes)
+    lying.writeBigUInt64BE(1000n, 8)
+    await writeFile(join(repo, 'lying'), lying)
+    for (const packed of [lying, { file: join(repo, 'lying') }])
+      await expect(unpackObject(packed, { ...zeros, size: 1000, path: join(repo, 'out'), mode })).rejects.toMatchObject(
+        { code: 'ref-mismatch' },
+      )
+  })
+
+  test('whoever follows a large one can end it', async () => {
+    await mkdir(repo)
+    const zeros = (await objects(mode)).find(({ size }) => size === 3_000_000)
+    if (!zeros) throw new Error('it is not there')
+    let pieces = 0
+    const stop = () => {
+      if (++pieces === 3) throw new Failure('cancelled', 'cannot go on')
+    }
+    const unpacking = unpackObject(
+      { file: join(archive(mode), zeros.path) },
+      { ...zeros, path: join(repo, 'out'), mode },
+      stop,
+    )
+    await expect(unpacking).rejects.toMatchObject({ code: 'cancelled' })
+    expect(await readdir(repo)).toEqual([])
+  })
+
+  test('what is there already is left alone, and what cannot be written says why', async () => {
+    await mkdir(repo)
+    const text = (await objects(mode)).find(({ size }) => size === 22_000)
+    if (!text) throw new Error('it is not there')
+    const path = join(repo, 'out')
+    await writeFile(path, 'mine')
+    await expect(unpackObject(text.bytes, { ...text, path, mode })).rejects.toMatchObject({ code: 'EEXIST' })
+    expect(await readFile(path, 'utf8')).toBe('mine')
+    const nowhere = { ...text, path: join(repo, 'none/out'), mode }
+    await expect(unpackObject(text.bytes, nowhere)).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+})
+
+test.runIf(isRoot)('what needs an owner is not for a repo without root', async () => {
+  await mkdir(repo)
+  const path = join(repo, 'out')
+  const codes = new Set<string>()
+  for (const one of (await objects('bare')).filter(({ path }) => path.endsWith('.filez')))
+    await unpackObject(one.bytes, { ...one, path, mode: 'bare-user-only' }).then(
+      () => rm(path),
+      error => codes.add(`${one.size} ${error.code}`),
+    )
+  expect([...codes].sort()).toEqual(['22000 ref-mismatch', '4 ref-mismatch', '6 ref-mismatch'])
+})
