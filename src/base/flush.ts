@@ -18,20 +18,24 @@ export function makeFlusher(path: string): Flusher {
   const sync = () => run(['sync', '--file-system', path])
   let begun = 0
   let syncing: Promise<unknown> | undefined
+  let failed: unknown
   return {
     async written(total) {
       if (syncing && total - begun > AHEAD) await syncing
       if (syncing || total - begun < PORTION) return
       begun = total
-      // What cannot be written is said at the end.
+      // What could not be written is said at the end. The kernel says it once: another sync would find all well.
       syncing = sync()
-        .catch(() => {})
+        .catch(error => {
+          failed ??= error
+        })
         .finally(() => {
           syncing = undefined
         })
     },
     async end() {
       await syncing
+      if (failed) throw failed
       await sync()
     },
   }

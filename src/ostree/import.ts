@@ -1,19 +1,18 @@
 /** Bring a commit into the device's repo under its ref, and take it out again. */
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, Failure } from '../base/failure.ts'
-import { isThere, listIfThere, readIfThere } from '../base/files.ts'
+import { readIfThere } from '../base/files.ts'
 import { runUninterrupted } from '../base/run.ts'
 import { changeAdmin, changeRepo, type Engine, type OnPulse } from './engine.ts'
 import { contentOf, hasCommit, missingObjects } from './objects.ts'
-import { storageOf } from './storage.ts'
+import { linkablePath } from './storage.ts'
 
 /**
- * Import from a repo that need hold only the objects that the device lacks, each of them checked against its checksum
- * before. A commit that is here with parts of it gone, as a power cut within a prune leaves it, is made whole again.
+ * Import from a repo that need hold only the objects that the device lacks. Those of an archive ostree checks; unpacked ones
+ * were checked when they were unpacked. A commit that is here with parts of it gone, as a power cut within a prune leaves it, is made whole again.
  * Repeating it is harmless.
  * @param source absolute path of a private repo
- * @throws Failure `command-failed` for an object that is missing, `ref-mismatch`
+ * @throws Failure `command-failed` for an object that is missing or not what its name says, `ref-mismatch`
  */
 export async function importCommit(
   engine: Engine,
@@ -25,29 +24,13 @@ export async function importCommit(
   const isHere = await hasCommit(engine.repo, commit)
   const isWhole = isHere && (await missingObjects(engine.repo, await contentOf(source))).size === 0
   if (isHere && !isWhole) await markPartial(engine, commit)
-  // Without --untrusted ostree gives objects a second name where it can, instead of copying and hashing them once more.
-  const how = (await storageOf(engine.repo)).links ? [] : ['--untrusted']
-  if (!isWhole) await changeRepo(engine, ['pull-local'], [...how, await besideRepo(engine, source), commit], onPulse)
+  if (!isWhole) {
+    // Trusted, ostree gives each object a second name, instead of copying and hashing it once more.
+    const linkable = await linkablePath(engine, source)
+    const from = linkable === undefined ? ['--untrusted', source] : [linkable]
+    await changeRepo(engine, ['pull-local'], [...from, commit], onPulse)
+  }
   await pointRef(engine, commit, ref)
-}
-
-/**
- * The same folder by its way through /sysroot: /var is a mount of its own of a folder there, and no file gets a second name
- * across mounts.
- */
-async function besideRepo(engine: Engine, source: string): Promise<string> {
-  const identity = async (path: string) => {
-    const { dev, ino } = await stat(path)
-    return `${dev}:${ino}`
-  }
-  const [, inVar] = /^\/var\/(.+)$/.exec(source) ?? []
-  if (inVar === undefined) return source
-  const deploy = join(engine.sysroot, 'sysroot/ostree/deploy')
-  for (const os of await listIfThere(deploy)) {
-    const other = join(deploy, os, 'var', inVar)
-    if ((await isThere(other)) && (await identity(other)) === (await identity(source))) return other
-  }
-  return source
 }
 
 /**

@@ -4,26 +4,32 @@
  * ostree-core.c (`ostree_content_file_parse`, `_ostree_zlib_file_header_new`, `ostree_raw_file_to_content_stream`).
  */
 import { createHash, type Hash } from 'node:crypto'
-import { chmodSync, constants, lchownSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
-import { type FileHandle, lstat, open, readlink } from 'node:fs/promises'
+import { chmodSync, constants, lchownSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { type FileHandle, lstat, open, readlink, rm } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { createInflateRaw, inflateRaw, inflateRawSync } from 'node:zlib'
 import { errno, Failure } from '../base/failure.ts'
 import { letGo } from '../base/heap.ts'
-import { setAttributes } from './attributes.ts'
+import { type Attributes, getAttributes, setAttributes } from './attributes.ts'
 import { format, parse, type Value } from './gvariant.ts'
 
 /** Modes of repos that keep content as plain files, of which devices have one: as root, and without root. */
 export type PlainMode = 'bare' | 'bare-user-only'
 
-/** Bytes of a header at most: Linux allows a file some 64 KiB of extended attributes. */
-const HEADER_LIMIT = 1024 * 1024
+/** Bytes of a header at most: file systems give a file's extended attributes some 64 KiB together. */
+const HEADER_LIMIT = 128 * 1024
 /** Bytes of compressed content above which another thread unpacks it. */
 const OWN_THREAD = 32 * 1024
 const CHUNK = 256 * 1024
 /** Codes of errors that are the object's own fault: of zlib, of our parser, of Node for a link to a name with a NUL in it. */
 const OF_OBJECT = /^(Z_|ERR_BUFFER_TOO_LARGE$|ERR_INVALID_ARG_VALUE$|bad-variant$)/
 const unpackBeside = promisify(inflateRaw)
+
+const METADATA: Record<string, string> = {
+  commit: '(a{sv}aya(say)sstayay)',
+  dirtree: '(a(say)a(sayay))',
+  dirmeta: '(uuua(ayay))',
+}
 
 /** What an object says of its file. */
 interface Header {
@@ -33,8 +39,7 @@ interface Header {
   mode: number
   /** of a symbolic link, else empty */
   target: string
-  /** names, with the NUL that ends them, and values */
-  attributes: [name: Buffer, value: Buffer][]
+  attributes: Attributes
 }
 
 /** Where an object of an archive repo lies in a repo of a plain mode. */
@@ -54,20 +59,21 @@ export interface Unpacking {
 /**
  * Make the file of one content object; it is not flushed, and nothing is left on failure.
  * @param packed the archive's `.filez`: its bytes, or the file that has them
- * @param onPiece called after each piece of a file
+ * @param onWritten called with how many more bytes of the content were written, and waited for
  * @throws Failure `ref-mismatch` when it is another object or none; the system error when the file cannot be written
  */
 export async function unpackObject(
   packed: Buffer | { file: string },
   to: Unpacking,
-  onPiece: () => void = () => {},
+  onWritten: (count: number) => Promise<void> | void = () => {},
 ): Promise<void> {
   try {
-    if (Buffer.isBuffer(packed)) await unpackBytes(packed, to)
-    else await unpackFile(packed.file, to, onPiece)
+    if (!Buffer.isBuffer(packed)) return await unpackFile(packed.file, to, onWritten)
+    await unpackBytes(packed, to)
+    await onWritten(to.size)
   } catch (error) {
     if (errno(error) === 'EEXIST') throw error // what was there before is not ours to remove
-    rmSync(to.path, { force: true })
+    await rm(to.path, { force: true }).catch(() => {}) // what went wrong first is what is said
     throw OF_OBJECT.test(String((error as { code?: unknown }).code)) ? wrong(to, error) : error
   }
 }
@@ -98,7 +104,11 @@ async function inflate(packed: Buffer, size: number): Promise<Buffer> {
 }
 
 /** The same piece by piece, for what is not to be held in memory. */
-async function unpackFile(file: string, to: Unpacking, onPiece: () => void): Promise<void> {
+async function unpackFile(
+  file: string,
+  to: Unpacking,
+  onWritten: (count: number) => Promise<void> | void,
+): Promise<void> {
   const source = await open(file)
   let target: FileHandle | undefined
   try {
@@ -119,7 +129,7 @@ async function unpackFile(file: string, to: Unpacking, onPiece: () => void): Pro
         hash.update(chunk)
         for (let done = 0; done < chunk.length; ) done += (await sink.write(chunk, done)).bytesWritten
         letGo(2 * chunk.length) // its compressed form as well
-        onPiece()
+        await onWritten(chunk.length)
       }
     } finally {
       compressed.destroy()
@@ -147,7 +157,7 @@ function headerLength(bytes: Buffer): number {
 /** @param bytes as many as the object says, or fewer where it has not as many */
 function readHeader(bytes: Buffer, length: number, to: Unpacking): Header {
   if (bytes.length !== length) throw wrong(to)
-  const fields = parse('(tuuuusa(ayay))', bytes) as [Buffer, Buffer, Buffer, Buffer, Buffer, string, [Buffer, Buffer][]]
+  const fields = parse('(tuuuusa(ayay))', bytes) as [Buffer, Buffer, Buffer, Buffer, Buffer, string, Attributes]
   const [size, uid, gid, mode, , target, attributes] = fields
   if (Number(size.readBigUInt64BE()) !== to.size) throw wrong(to) // the room for it was judged by the other
   const header = {
@@ -156,6 +166,8 @@ function readHeader(bytes: Buffer, length: number, to: Unpacking): Header {
     target,
     attributes,
   }
+  // The kernel reads a name up to its NUL, wherever that is.
+  for (const [name] of attributes) if (name.length < 2 || name.indexOf(0) !== name.length - 1) throw wrong(to)
   const type = header.mode & constants.S_IFMT
   if (type !== constants.S_IFREG && type !== constants.S_IFLNK) throw wrong(to)
   // Not as another owner's, and without what needs one: ostree refuses that in such a repo.
@@ -196,15 +208,34 @@ async function furnish(header: Header, { path, mode }: Unpacking): Promise<void>
 }
 
 /**
- * Whether the file is this object, whole and furnished. One with extended attributes never is: they are not looked at.
+ * Whether the file is this object, whole and furnished.
  * @param buffer used for reading
  */
 export async function isObject(path: string, checksum: string, mode: PlainMode, buffer: Buffer): Promise<boolean> {
   const found = await lstat(path)
-  const owner = mode === 'bare' ? { uid: found.uid, gid: found.gid } : { uid: 0, gid: 0 }
-  const header: Header = { ...owner, mode: found.mode, target: '', attributes: [] }
+  const plain: Header = { uid: 0, gid: 0, mode: found.mode, target: '', attributes: [] }
+  const header: Header =
+    mode === 'bare' ? { ...plain, uid: found.uid, gid: found.gid, attributes: await getAttributes(path) } : plain
   if (isLink(header)) return beginHash({ ...header, target: await readlink(path) }).digest('hex') === checksum
   return found.isFile() && found.mtimeMs === 0 && (await hashFile(path, buffer, beginHash(header))) === checksum
+}
+
+/**
+ * Whether the bytes of a metadata object have the form of their kind, which ostree takes for granted in what it links:
+ * ostree-core.h, OSTREE_*_GVARIANT_FORMAT.
+ * @param path as in a package
+ */
+export function isMetadata(path: string, bytes: Buffer): boolean {
+  const type = METADATA[path.slice(path.lastIndexOf('.') + 1)]
+  if (type === undefined) return true
+  try {
+    const value = parse(type, bytes)
+    if (!path.endsWith('.dirmeta')) return true
+    const [, , mode] = value as [Buffer, Buffer, Buffer]
+    return (mode.readUInt32BE() & constants.S_IFMT) === constants.S_IFDIR
+  } catch {
+    return false
+  }
 }
 
 /** SHA-256 of a file, after what was hashed already. */

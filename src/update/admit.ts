@@ -7,7 +7,7 @@ import type { Engine } from '../ostree/engine.ts'
 import { bootObjects } from '../ostree/kernel.ts'
 import { hasCommit, missingObjects, readObject } from '../ostree/objects.ts'
 import { freeBytes, reservedBytes } from '../ostree/space.ts'
-import { storageOf } from '../ostree/storage.ts'
+import { stagedModeFor } from '../ostree/storage.ts'
 import { padded, BLOCK as TAR_BLOCK } from '../package/header.ts'
 import type { Member } from '../package/index.ts'
 import { LIMITS } from '../package/limits.ts'
@@ -16,7 +16,7 @@ import { readHead, readIndex, readMember, type Source } from '../package/read.ts
 import { type Keyring, type Signer, verifySignatures } from '../package/signature.ts'
 import { type Device, judge, judgeSignatures, type Refused, refuse } from '../trust.ts'
 import type { Plan } from './snapshot.ts'
-import { stagedSize } from './staging.ts'
+import { alreadyStaged, stagedSize } from './staging.ts'
 
 /** What one look at a package found out, as far as the look got. */
 export interface Examined {
@@ -97,11 +97,12 @@ export async function admit(
   const spaceOnBoot =
     delta && objects.length === 0 ? 0 : await bootSpace(manifest, members, missing, source, engine, read)
   const shared = (await stat(engine.repo)).dev === (await stat(folder)).dev
-  const linked = !delta && shared && (await storageOf(engine.repo)).links
-  const written = sum(wanted, stagedSize)
+  const mode = await stagedModeFor(engine, folder)
+  const linked = !delta && mode !== 'archive-z2'
+  const written = sum(wanted, member => stagedSize(member, mode))
   // Beside the unpacked objects the one that is being unpacked.
-  const packed = delta ? 0 : wanted.reduce((most, { size }) => Math.max(most, size), 0)
-  const staged = sum(wanted, member => onDisk(stagedSize(member))) + packed
+  const packed = linked ? wanted.reduce((most, { size }) => Math.max(most, size), 0) : 0
+  const staged = sum(wanted, member => onDisk(stagedSize(member, mode))) + packed
   const unpacked = needed.length > 0 ? sum(needed, member => onDisk(member.unpacked)) : (delta?.unpacked ?? 0)
   const imported = linked ? 0 : unpacked
   const plan: Plan = {
@@ -112,7 +113,8 @@ export async function admit(
     spaceOnSysroot: (shared ? staged : 0) + imported + CHECKOUT_SLACK,
     spaceOnBoot,
   }
-  const short = await lackOfSpace(plan, shared ? 0 : staged, engine, folder)
+  const there = Math.min(staged, await alreadyStaged(folder, head.id))
+  const short = await lackOfSpace(plan, shared ? 0 : staged, there, engine, folder)
   if (short) return short
   const planned = [...read.values()].reduce((all, { length }) => all + TAR_BLOCK + padded(length), 0)
   const bytesRead = (members[0]?.header ?? source.size) + planned
@@ -158,8 +160,17 @@ async function bootSpace(
   return files.reduce((all, path) => all + onDisk(byPath.get(path)?.unpacked ?? 0), 0)
 }
 
-/** @param onVar bytes that staging takes where it does not share the file system of /sysroot */
-async function lackOfSpace(plan: Plan, onVar: number, engine: Engine, folder: string): Promise<Refused | undefined> {
+/**
+ * @param onVar bytes that staging takes where it does not share the file system of /sysroot
+ * @param there those of them that it has already
+ */
+async function lackOfSpace(
+  plan: Plan,
+  onVar: number,
+  there: number,
+  engine: Engine,
+  folder: string,
+): Promise<Refused | undefined> {
   const say = (what: string, need: number, have: number) =>
     refuse(
       'no-space',
@@ -169,11 +180,10 @@ async function lackOfSpace(plan: Plan, onVar: number, engine: Engine, folder: st
       },
     )
   const sysroot = Math.max(0, (await freeBytes(engine.repo)) - (await reservedBytes(engine.repo)))
-  if (sysroot < plan.spaceOnSysroot) return say('/sysroot', plan.spaceOnSysroot, sysroot)
-  if (onVar > 0) {
-    const free = await freeBytes(folder)
-    if (free < onVar) return say('/var', onVar, free)
-  }
+  const onSysroot = plan.spaceOnSysroot - (onVar > 0 ? 0 : there)
+  if (sysroot < onSysroot) return say('/sysroot', onSysroot, sysroot)
+  const room = onVar > 0 ? await freeBytes(folder) : 0
+  if (room < onVar - there) return say('/var', onVar - there, room)
   const free = await freeBytes(join(engine.sysroot, 'boot'))
   if (free < plan.spaceOnBoot) return say('/boot', plan.spaceOnBoot, free)
   return undefined

@@ -119,7 +119,8 @@ export function makeInstalling(core: Core): Installing {
       const paused = failure.code === 'media-gone' ? gone(job) : waiting(failure.code, failure.message)
       return { at: 'installing', job, step: 'admit', paused }
     }
-    return { at: 'undoing', job, step, cause: causeOf(failure) }
+    // A job that had gone on from what was staged leaves nothing, either.
+    return { at: 'undoing', job, step: step === 'admit' ? 'stage' : step, cause: causeOf(failure) }
   }
 
   async function settled(job: InstallJob): Promise<State> {

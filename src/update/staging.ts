@@ -1,15 +1,16 @@
 /**
- * The private copy of what an installation lacks: a repo on the device's own disk that outlives stick and power cut. Its
- * objects are unpacked, as the device's own repo has them.
+ * The private copy of what an installation lacks: a repo on the device's own disk that outlives stick and power cut. Where
+ * the device's repo can take objects as they are, they are unpacked; else it is an archive, as the package is.
  */
 import { constants } from 'node:fs'
-import { chmod, lstat, mkdir, rename, stat, unlink, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
 import { makeFlusher } from '../base/flush.ts'
 import { run } from '../base/run.ts'
-import { hashFile, isObject, type PlainMode, plainPath, unpackObject } from '../ostree/unpack.ts'
+import type { StagedMode } from '../ostree/storage.ts'
+import { hashFile, isMetadata, isObject, plainPath, unpackObject } from '../ostree/unpack.ts'
 import type { Member } from '../package/index.ts'
 import { type Checked, type Source, takeMembers } from '../package/read.ts'
 
@@ -19,17 +20,15 @@ export interface Counting {
   read(count: number): void
   /** so many more bytes were written */
   written(count: number): void
-  /** neither for a while, since a large member is being unpacked */
-  working(): void
 }
 
 export interface Staging {
   /** for `ostree pull-local` */
   repo: string
-  /** where a member lies or will lie */
-  pathOf(member: { path: string }): string
+  /** where a delta lies or will lie */
+  pathOf(delta: string): string
   /** Which of these members are here whole: each is hashed anew, since a power cut may have left holes. Others are removed. */
-  present(members: readonly Member[], mode: PlainMode, onBytes: (count: number) => void): Promise<Set<string>>
+  present(members: readonly Member[], mode: StagedMode, onBytes: (count: number) => void): Promise<Set<string>>
   /**
    * Bring members from the stick, each checked against the signed index before it is used. Flushed at the end.
    * @param read those that planning has read and checked already: nothing is read twice
@@ -38,13 +37,14 @@ export interface Staging {
   fill(
     source: Source,
     members: readonly Member[],
-    mode: PlainMode,
+    mode: StagedMode,
     read: ReadonlyMap<string, Buffer>,
     on: Counting,
   ): Promise<void>
   drop(): Promise<void>
 }
 
+const ARCHIVE = 'archive-z2'
 /** Mode of what is no content: whoever may read the device's repo may read it there. */
 const READABLE = 0o644
 
@@ -54,23 +54,31 @@ const root = (folder: string) => join(folder, 'staging')
 export function stagingOf(folder: string, id: string): Staging {
   const own = join(root(folder), id)
   const repo = join(own, 'repo')
-  const pathOf = ({ path }: { path: string }) => join(repo, plainPath(path))
+  const pathOf = (path: string) => join(repo, path)
+  const placeOf = ({ path }: Member, mode: StagedMode) => pathOf(mode === ARCHIVE ? path : plainPath(path))
 
-  async function isWhole(member: Member, path: string, mode: PlainMode, buffer: Buffer): Promise<boolean> {
+  async function isWhole(member: Member, path: string, mode: StagedMode, buffer: Buffer): Promise<boolean> {
     const checksum = contentChecksum(member.path)
-    if (checksum !== undefined) return isObject(path, checksum, mode, buffer)
+    if (checksum !== undefined && mode !== ARCHIVE) return isObject(path, checksum, mode, buffer)
     const { size, mode: bits } = await stat(path)
     return size === member.size && (bits & 0o777) === READABLE && (await hashFile(path, buffer)) === member.sha256
   }
 
-  async function take(member: Member, content: Checked, mode: PlainMode, onPiece: () => void): Promise<void> {
-    const path = pathOf(member)
+  async function take(
+    member: Member,
+    content: Checked,
+    mode: StagedMode,
+    wrote: (count: number) => Promise<void>,
+  ): Promise<void> {
+    const path = placeOf(member, mode)
     const checksum = contentChecksum(member.path)
-    if (checksum !== undefined) return unpackObject(content, { checksum, size: member.unpacked, path, mode }, onPiece)
-    checkName(member)
+    if (checksum !== undefined && mode !== ARCHIVE)
+      return unpackObject(content, { checksum, size: member.unpacked, path, mode }, wrote)
+    await checkForm(member, content)
     if (Buffer.isBuffer(content)) await writeFile(path, content, { flag: 'wx' })
     else await rename(content.file, path)
     await chmod(path, READABLE)
+    await wrote(member.size)
   }
 
   return {
@@ -83,7 +91,7 @@ export function stagingOf(folder: string, id: string): Staging {
       if (!(await isThere(repo))) return whole
       const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
       for (const member of members) {
-        const path = pathOf(member)
+        const path = placeOf(member, mode)
         if (!(await isThere(path))) continue
         onBytes(member.size)
         if (await isWhole(member, path, mode, buffer)) whole.add(member.path)
@@ -95,17 +103,17 @@ export function stagingOf(folder: string, id: string): Staging {
       await privateFolder(own)
       // All that ostree looks for in a repo that it only reads.
       const folders = ['objects', 'refs/heads', 'tmp', 'state'].map(name => join(repo, name))
-      for (const folder of new Set([...folders, ...members.map(member => dirname(pathOf(member)))]))
+      for (const folder of new Set([...folders, ...members.map(member => dirname(placeOf(member, mode)))]))
         await mkdir(folder, { recursive: true, mode: 0o700 })
       await writeFile(join(repo, 'config'), `[core]\nrepo_version=1\nmode=${mode}\n`, { mode: 0o600 })
       const flusher = makeFlusher(own)
       let written = 0
-      const counted = async (member: Member, content: Checked) => {
-        await take(member, content, mode, on.working)
-        written += stagedSize(member)
-        on.written(stagedSize(member))
+      const wrote = async (count: number) => {
+        written += count
+        on.written(count)
         await flusher.written(written)
       }
+      const counted = (member: Member, content: Checked) => take(member, content, mode, wrote)
       for (const member of members) {
         const bytes = read.get(member.path)
         if (bytes) await counted(member, bytes)
@@ -136,8 +144,16 @@ async function removeForeign(path: string): Promise<void> {
 }
 
 /** Bytes of a member once it is staged. */
-export const stagedSize = (member: Member): number =>
-  contentChecksum(member.path) === undefined ? member.size : member.unpacked
+export const stagedSize = (member: Member, mode: StagedMode): number =>
+  mode === ARCHIVE || contentChecksum(member.path) === undefined ? member.size : member.unpacked
+
+/** Bytes of the disk that the staging of a package has already; 0 where there is none. */
+export async function alreadyStaged(folder: string, id: string): Promise<number> {
+  const own = join(root(folder), id)
+  if (!(await isThere(own))) return 0
+  const { stdout } = await run(['du', '-sk', '--', own])
+  return Number.parseInt(stdout, 10) * 1024
+}
 
 /** The checksum of a content object, which is not the one of the bytes that a package has of it. */
 function contentChecksum(path: string): string | undefined {
@@ -146,8 +162,10 @@ function contentChecksum(path: string): string | undefined {
 }
 
 /** Objects of other kinds are named by the checksum of their bytes, which were compared with the index. */
-function checkName({ path, sha256 }: Member): void {
-  const [, prefix = '', rest = ''] = /^objects\/(..)\/(.*)\.(dirtree|dirmeta|commit)$/.exec(path) ?? []
-  if (prefix !== '' && prefix + rest !== sha256)
+async function checkForm({ path, sha256 }: Member, content: Checked): Promise<void> {
+  const [, prefix = '', rest = ''] = /^objects\/(..)\/(.*)\.(?:dirtree|dirmeta|commit)$/.exec(path) ?? []
+  if (prefix === '') return
+  const bytes = Buffer.isBuffer(content) ? content : await readFile(content.file)
+  if (prefix + rest !== sha256 || !isMetadata(path, bytes))
     throw new Failure('ref-mismatch', `cannot accept ${path}: it is not what its name says; make the package again`)
 }

@@ -11,7 +11,7 @@ import type { Engine } from '../ostree/engine.ts'
 import { applyDelta, dropRef, importCommit, refCommit } from '../ostree/import.ts'
 import { takeFromCommit } from '../ostree/show.ts'
 import { type Deployment, deployments } from '../ostree/status.ts'
-import { storageOf } from '../ostree/storage.ts'
+import { stagedModeFor } from '../ostree/storage.ts'
 import { warm } from '../ostree/warm.ts'
 import type { Source } from '../package/read.ts'
 import { type Admitted, admit, type Judges } from './admit.ts'
@@ -94,7 +94,7 @@ async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
     'stage',
     admitted.wanted.reduce((sum, member) => sum + member.size, 0),
   )
-  const { mode } = await storageOf(shop.engine.repo)
+  const mode = await stagedModeFor(shop.engine, shop.config.state)
   const present = await staging.present(admitted.wanted, mode, count => {
     shop.signal.throwIfAborted()
     meter.add(count)
@@ -109,11 +109,9 @@ async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
         counters.bytesRead += count
       },
       written(count) {
-        counters.bytesWritten += count
-      },
-      working() {
         shop.signal.throwIfAborted()
         meter.beat()
+        counters.bytesWritten += count
       },
     })
     counters.membersRead += missing.length
@@ -132,7 +130,7 @@ async function importRelease(job: InstallJob, shop: Workshop): Promise<void> {
     meter.set(written)
     flusher.written(written)
   }
-  if (job.delta) await applyDelta(engine, staging.pathOf({ path: job.delta }), job.to.commit, job.to.ref, onPulse)
+  if (job.delta) await applyDelta(engine, staging.pathOf(job.delta), job.to.commit, job.to.ref, onPulse)
   else await importCommit(engine, staging.repo, job.to.commit, job.to.ref, onPulse)
   await flusher.end()
   const { counters } = job

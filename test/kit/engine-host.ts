@@ -10,6 +10,7 @@ import { missingObjects } from '../../src/ostree/objects.ts'
 import { setDefault, type Target } from '../../src/ostree/rollback.ts'
 import { commitInfo } from '../../src/ostree/show.ts'
 import { deploymentId, deployments } from '../../src/ostree/status.ts'
+import { stagedModeFor } from '../../src/ostree/storage.ts'
 import { thawBoot } from '../../src/ostree/thaw.ts'
 import { armTrial, clearTrial, readTrial } from '../../src/update/trial.ts'
 
@@ -20,6 +21,7 @@ const verbs = {
   deployments: () => deployments(engine),
   commitInfo: (rev: string) => commitInfo(engine, rev),
   missingObjects: (paths: string[]) => missingObjects(engine.repo, paths).then(set => [...set]),
+  stagedMode: (at: string) => stagedModeFor(engine, at),
   refCommit: (ref: string) => refCommit(engine, ref).then(commit => commit ?? null),
   importCommit: (source: string, commit: string, ref: string) => importCommit(engine, source, commit, ref),
   applyDelta: (file: string, commit: string, ref: string) => applyDelta(engine, file, commit, ref),

@@ -123,17 +123,25 @@ export async function listing(folder: string): Promise<string[]> {
   return (await Promise.all(lines)).sort()
 }
 
+/** Bytes of all files below a folder that changes meanwhile. */
+async function sizeOf(folder: string): Promise<number> {
+  const names = await readdir(folder, { recursive: true }).catch(() => [])
+  const files = await Promise.all(names.map(name => lstat(join(folder, name)).catch(() => undefined)))
+  return files.reduce((sum, found) => sum + (found?.isFile() ? found.size : 0), 0)
+}
+
 /**
  * Stop the service in the moment when it has begun to copy a package, do something, and let it go on. The signal comes
  * within milliseconds, so that of a package with some megabytes most is still to be read.
+ * @param least bytes that have been staged by then
  */
-export async function whileStaging<T>(device: Device, action: (pid: number) => Promise<T>): Promise<T> {
+export async function whileStaging<T>(device: Device, action: (pid: number) => Promise<T>, least = 1): Promise<T> {
   const pid = await device.service.pid()
   if (pid === undefined) throw new Error('the service does not run')
+  // As the service sees it: its disk may be one that is there for this boot only.
+  const staging = `/proc/${pid}/root/var/lib/superblock/staging`
   for (const end = Date.now() + 60_000; Date.now() < end; ) {
-    const [id] = await staged(device)
-    const objects = id ? await readdir(join(stateOf(device), 'staging', id, 'repo/objects')).catch(() => []) : []
-    if (objects.length > 0) {
+    if ((await sizeOf(staging)) >= least) {
       process.kill(pid, 'SIGSTOP')
       try {
         return await action(pid)

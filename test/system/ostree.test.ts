@@ -49,8 +49,11 @@ async function reboot() {
   await on()
 }
 
-/** A repo with only those objects of a commit that the device lacks, unpacked; as the staging step makes it. */
-async function stage(version: string): Promise<{ host: string; inside: string }> {
+/** A repo with only those objects of a commit that the device lacks, as the staging step makes it. */
+async function stage(
+  version: string,
+  mode: 'archive' | 'bare-user-only' = 'bare-user-only',
+): Promise<{ host: string; inside: string }> {
   const { stdout } = await run(['ostree', 'ls', `--repo=${repo}`, '-RC', commitOf(version)])
   const paths = new Set([`objects/${commitOf(version).slice(0, 2)}/${commitOf(version).slice(2)}.commit`])
   for (const line of stdout.split('\n')) {
@@ -61,15 +64,14 @@ async function stage(version: string): Promise<{ host: string; inside: string }>
   const missing = await call(device, 'missingObjects', [...paths])
   expect(missing.length).toBeLessThan(paths.size)
   const host = join(device.folder, 'shared', `staging-${version}`)
-  const mode = 'bare-user-only'
   await rm(host, { recursive: true, force: true })
   await run(['ostree', 'init', `--repo=${host}`, `--mode=${mode}`])
   for (const name of missing) {
-    const path = join(host, plainPath(name))
+    const path = join(host, mode === 'archive' ? name : plainPath(name))
     const bytes = await readFile(join(repo, name))
     const checksum = name.slice(8, 10) + name.slice(11, -'.filez'.length)
     await mkdir(dirname(path), { recursive: true })
-    if (name.endsWith('.filez'))
+    if (mode !== 'archive' && name.endsWith('.filez'))
       await unpackObject(bytes, { checksum, size: Number(bytes.readBigUInt64BE(8)), path, mode })
     else await writeFile(path, bytes)
   }
@@ -123,6 +125,7 @@ describe('import', () => {
 
   test('takes objects by a second name, though /var is a mount of its own', async () => {
     await device.exec(['cp', '-a', (await stage('2.0')).inside, '/var/staged'])
+    expect(await call(device, 'stagedMode', '/var/staged')).toBe('bare-user-only')
     await call(device, 'importCommit', '/var/staged', commitOf('2.0'), REF)
     const [staged, own] = [await inodes('/var/staged'), await inodes('/sysroot/ostree/repo')]
     expect(staged.size).toBeGreaterThan(5)
@@ -130,22 +133,44 @@ describe('import', () => {
     await fsck()
   })
 
-  test('where fs-verity is asked for, ostree writes objects itself and checks them', async () => {
-    await device.exec(['sh', '-c', 'printf "[ex-integrity]\nfsverity=no\n" >>/sysroot/ostree/repo/config'])
-    const { host, inside } = await stage('2.0')
-    const files = (await readdir(join(host, 'objects'), { recursive: true })).filter(name => name.endsWith('.file'))
-    const path = join(host, 'objects', files[0] ?? '')
-    const good = await readFile(path)
-    await writeFile(path, 'another')
-    await expect(call(device, 'importCommit', inside, commitOf('2.0'), REF)).rejects.toMatchObject({
-      code: 'command-failed',
-    })
-    await writeFile(path, good)
+  /** Spoil each of some objects of a staged repo in turn: none is taken in, and all of them once they are good. */
+  async function refusesSpoiled({ host, inside }: { host: string; inside: string }, kind: string) {
+    const before = await order()
+    const files = (await readdir(join(host, 'objects'), { recursive: true })).filter(name => name.endsWith(kind))
+    for (const name of files.slice(0, 3)) {
+      const path = join(host, 'objects', name)
+      const good = await readFile(path)
+      const bad = Buffer.from(good)
+      bad[bad.length - 6] = (bad.at(-6) ?? 0) ^ 1 // of compressed content the last bits may mean nothing
+      await writeFile(path, bad)
+      await expect(call(device, 'importCommit', inside, commitOf('2.0'), REF)).rejects.toMatchObject({
+        code: 'command-failed',
+      })
+      expect(await call(device, 'refCommit', REF)).toBeNull()
+      await expect(call(device, 'deploy', 'sample', REF)).rejects.toMatchObject({ code: 'no-such-ref' })
+      await writeFile(path, good)
+      await call(device, 'cleanup') // what was good has been kept for the next attempt
+    }
+    expect(await order()).toBe(before)
     await call(device, 'importCommit', inside, commitOf('2.0'), REF)
-    const [staged, own] = [await inodes(inside), await inodes('/sysroot/ostree/repo')]
-    const same = [...staged].filter(([name, inode]) => name.endsWith('.file') && own.get(name) === inode)
-    expect(same).toEqual([])
     await fsck()
+  }
+
+  test('what is not beside the repo is an archive, whose objects ostree checks', async () => {
+    expect(await call(device, 'stagedMode', '/run/superblock')).toBe('archive-z2')
+    await refusesSpoiled(await stage('2.0', 'archive'), '.filez')
+  })
+
+  test('so it is where fs-verity is asked for, and what was staged unpacked before is checked', async () => {
+    await device.exec(['mkdir', '/var/staged'])
+    const config = '/sysroot/ostree/repo/config'
+    await device.exec(['cp', config, '/var/config'])
+    for (const section of ['integrity', 'ex-integrity', 'ex-fsverity']) {
+      const script = `cat /var/config >${config}; printf "[${section}]\\nsomething=no\\n" >>${config}`
+      await device.exec(['sh', '-c', script])
+      expect([section, await call(device, 'stagedMode', '/var/staged')]).toEqual([section, 'archive-z2'])
+    }
+    await refusesSpoiled(await stage('2.0'), '.file')
   })
 
   test('an interrupted one counts its commit as missing', async () => {

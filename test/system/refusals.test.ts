@@ -684,9 +684,44 @@ describe('no room', () => {
     pid = await device.service.pid()
   })
 
+  test.each([
+    ['unpacked', ''],
+    ['as an archive', '[ex-integrity]\\nfsverity=no\\n'],
+  ])(
+    'what was staged already, %s, is no missing room: an installation whose stick was pulled goes on',
+    async (_, section) => {
+      await device.powerCut()
+      await writeFile(join(device.folder, 'disk'), '100m')
+      await device.boot()
+      await device.exec(['sh', '-c', `printf "${section}" >>/sysroot/ostree/repo/config`])
+      await atRest(device)
+      pid = await device.service.pid()
+      await insert({ 'big.superblock': bytesOfBig })
+      const { id, plan } = await offerOf(device, 'big.superblock')
+      await device.client.install({ id })
+      await whileStaging(device, () => device.remove(stick, { lazy: true }), 2 ** 20)
+      inserted.pop()
+      await device.waitFor(({ job }) => job?.state === 'paused', 'the pause')
+      const numbers = await device.exec([
+        'sh',
+        '-c',
+        'du -sk /var/lib/superblock/staging; stat -f -c "%a %b %S" /sysroot',
+      ])
+      const [staged = 0, free = 0, blocks = 0, size = 0] = numbers.stdout.match(/\b\d+\b/g)?.map(Number) ?? []
+      expect(staged).toBeGreaterThan(200)
+      const need = plan?.spaceOnSysroot ?? 0
+      const fill = free * size - Math.ceil(blocks * size * 0.03) - need + staged * 512 // half of it is missing
+      await device.exec(['sh', '-c', `head -c ${fill} /dev/zero >/var/fill`])
+      await insert({ 'big.superblock': bytesOfBig })
+      await device.waitFor(({ job }) => job?.state === 'reboot', 'the end of the installation')
+      await device.exec(['ostree', 'fsck', '--repo=/sysroot/ostree/repo'])
+      await remove()
+    },
+  )
+
   test('a release that does not fit on the disk is refused before anything is written', async () => {
     await device.powerCut()
-    await writeFile(join(device.folder, 'disk'), '40m')
+    await writeFile(join(device.folder, 'disk'), '30m')
     await device.boot()
     await atRest(device)
     pid = await device.service.pid()

@@ -23,6 +23,18 @@ test('a disk that is gone is said at the end, not on the way', async () => {
   await expect(flusher.end()).rejects.toMatchObject({ code: 'command-failed' })
 })
 
+test('what could not be written on the way is said at the end, though the disk says it only once', async () => {
+  const said = join(folder, 'said')
+  await mkdir(join(folder, 'bin'))
+  await writeFile(join(folder, 'bin/sync'), `#!/bin/sh\n[ -e ${said} ] || { : >${said}; exit 1; }\n`)
+  await chmod(join(folder, 'bin/sync'), 0o755)
+  process.env.PATH = `${join(folder, 'bin')}:${PATH}`
+  const flusher = makeFlusher(folder)
+  await flusher.written(40 * MB)
+  await flusher.written(120 * MB) // waits for the one that fails
+  await expect(flusher.end()).rejects.toMatchObject({ code: 'command-failed' })
+})
+
 test('who is faster than the disk waits for it, when much is to be written', async () => {
   // A disk that takes as long as this file is not there.
   const done = join(folder, 'done')

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Failure } from '../../../src/base/failure.ts'
-import { parse } from '../../../src/ostree/gvariant.ts'
+import { format, parse } from '../../../src/ostree/gvariant.ts'
 
 const bytes = (hex: string) => Buffer.from(hex.replaceAll(' ', ''), 'hex')
 
@@ -46,12 +46,14 @@ describe('values', () => {
     ['as', '', []],
   ])('%s from %s', (type, hex, value) => {
     expect(parse(type, bytes(hex))).toEqual(value)
+    if (!/[bv]/.test(type)) expect(format(type, parse(type, bytes(hex)))).toEqual(bytes(hex))
   })
 
   test('offsets of two bytes in a container over 255 bytes', () => {
     const text = 'x'.repeat(300)
     const data = Buffer.concat([Buffer.from(`${text}\0y\0`), Buffer.from([0x2d, 0x01])])
     expect(parse('(ss)', data)).toEqual([text, 'y'])
+    expect(format('(ss)', [text, 'y'])).toEqual(data)
   })
 })
 

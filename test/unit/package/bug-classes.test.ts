@@ -164,7 +164,7 @@ it('a bypass by the kind of signature: only one over binary data counts', async 
 })
 
 it('code run from removable media: what is copied lies where its owner alone can enter', async () => {
-  const ignored = { read() {}, written() {}, working() {} }
+  const ignored = { read() {}, written() {} }
   await stagingOf(folder, 'x').fill(memorySource(good), [], 'bare', new Map(), ignored)
   for (const path of ['staging/x', 'staging/x/repo', 'staging/x/repo/objects'])
     expect([path, (await stat(join(folder, path))).mode & 0o777]).toEqual([path, 0o700])
