@@ -1,9 +1,13 @@
 /** A commit as it lies in an archive repo's files: what it says, what it consists of, and which commits came before it. */
 import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import { type FileHandle, lstat, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, Failure } from '../base/failure.ts'
 import { parse, type Value } from './gvariant.ts'
+
+/** ostree-core.h, OSTREE_*_GVARIANT_FORMAT */
+const FORMAT = { commit: '(a{sv}aya(say)sstayay)', dirtree: '(a(say)a(sayay))', dirmeta: '(uuua(ayay))' } as const
 
 /** OSTree's own limits: bytes of a metadata object, and how deep folders may be. */
 const METADATA_LIMIT = 128 * 1024 * 1024
@@ -39,7 +43,7 @@ const objectPath = (checksum: string, kind: string) => `objects/${checksum.slice
  * @throws Failure `corrupt-object` when they are not the commit `checksum`
  */
 export function parseCommit(checksum: string, bytes: Buffer): Commit {
-  const fields = checked(checksum, bytes, '(a{sv}aya(say)sstayay)')
+  const fields = checked(checksum, bytes, FORMAT.commit)
   const [metadata, parent, , , , timestamp, tree, meta] = fields
   const strings = new Map<string, string>()
   let boundTo: string[] = []
@@ -98,12 +102,12 @@ async function walk(repo: string, tree: string, meta: string, paths: Set<string>
   if (depth > DEPTH_LIMIT) throw new Failure('corrupt-object', `cannot read ${repo}: its folders are nested too deep`)
   const metaPath = objectPath(meta, 'dirmeta')
   if (!paths.has(metaPath)) {
-    checked(meta, await readMetadata(repo, meta, 'dirmeta'), '(uuua(ayay))')
+    checked(meta, await readMetadata(repo, meta, 'dirmeta'), FORMAT.dirmeta)
     paths.add(metaPath)
   }
   const treePath = objectPath(tree, 'dirtree')
   if (paths.has(treePath)) return
-  const [files, folders] = checked(tree, await readMetadata(repo, tree, 'dirtree'), '(a(say)a(sayay))')
+  const [files, folders] = checked(tree, await readMetadata(repo, tree, 'dirtree'), FORMAT.dirtree)
   paths.add(treePath)
   for (const [, content] of files as [string, Buffer][]) paths.add(objectPath(hex(content), 'filez'))
   for (const [, subtree, submeta] of folders as [string, Buffer, Buffer][])
@@ -159,6 +163,23 @@ function notThere(error: unknown, repo: string, path: string): unknown {
 }
 
 /** A metadata object's name is the SHA-256 of its bytes. */
+/**
+ * Whether the bytes of a metadata object have the form of their kind, which ostree takes for granted in what it links.
+ * @param path as in a package
+ */
+export function isMetadata(path: string, bytes: Buffer): boolean {
+  const kind = path.slice(path.lastIndexOf('.') + 1)
+  if (kind !== 'commit' && kind !== 'dirtree' && kind !== 'dirmeta') return true
+  try {
+    const value = parse(FORMAT[kind], bytes)
+    if (kind !== 'dirmeta') return true
+    const [, , mode] = value as [Buffer, Buffer, Buffer]
+    return (mode.readUInt32BE() & constants.S_IFMT) === constants.S_IFDIR
+  } catch {
+    return false
+  }
+}
+
 function checked(checksum: string, bytes: Buffer, type: string): Value[] {
   if (createHash('sha256').update(bytes).digest('hex') !== checksum)
     throw new Failure('corrupt-object', `cannot use the object ${checksum}: its content does not match its name`)

@@ -9,8 +9,8 @@ import { linkablePath } from './storage.ts'
 
 /**
  * Import from a repo that need hold only the objects that the device lacks. Those of an archive ostree checks; unpacked ones
- * were checked when they were unpacked. A commit that is here with parts of it gone, as a power cut within a prune leaves it, is made whole again.
- * Repeating it is harmless.
+ * were checked when they were unpacked. A commit that is here with parts of it gone, as a power cut within a prune leaves it,
+ * is made whole again. Repeating it is harmless.
  * @param source absolute path of a private repo
  * @throws Failure `command-failed` for an object that is missing or not what its name says, `ref-mismatch`
  */

@@ -25,12 +25,6 @@ const CHUNK = 256 * 1024
 const OF_OBJECT = /^(Z_|ERR_BUFFER_TOO_LARGE$|ERR_INVALID_ARG_VALUE$|bad-variant$)/
 const unpackBeside = promisify(inflateRaw)
 
-const METADATA: Record<string, string> = {
-  commit: '(a{sv}aya(say)sstayay)',
-  dirtree: '(a(say)a(sayay))',
-  dirmeta: '(uuua(ayay))',
-}
-
 /** What an object says of its file. */
 interface Header {
   uid: number
@@ -218,24 +212,6 @@ export async function isObject(path: string, checksum: string, mode: PlainMode, 
     mode === 'bare' ? { ...plain, uid: found.uid, gid: found.gid, attributes: await getAttributes(path) } : plain
   if (isLink(header)) return beginHash({ ...header, target: await readlink(path) }).digest('hex') === checksum
   return found.isFile() && found.mtimeMs === 0 && (await hashFile(path, buffer, beginHash(header))) === checksum
-}
-
-/**
- * Whether the bytes of a metadata object have the form of their kind, which ostree takes for granted in what it links:
- * ostree-core.h, OSTREE_*_GVARIANT_FORMAT.
- * @param path as in a package
- */
-export function isMetadata(path: string, bytes: Buffer): boolean {
-  const type = METADATA[path.slice(path.lastIndexOf('.') + 1)]
-  if (type === undefined) return true
-  try {
-    const value = parse(type, bytes)
-    if (!path.endsWith('.dirmeta')) return true
-    const [, , mode] = value as [Buffer, Buffer, Buffer]
-    return (mode.readUInt32BE() & constants.S_IFMT) === constants.S_IFDIR
-  } catch {
-    return false
-  }
 }
 
 /** SHA-256 of a file, after what was hashed already. */

@@ -72,7 +72,6 @@ async function* readBatches(
 interface Reading<T> {
   parts: { at: number; length: number }[]
   length: number
-  unpacked: number
   group: T
 }
 
@@ -117,18 +116,18 @@ function twoBuffers(): (length: number) => Buffer {
  * read after another would take its time.
  */
 function* batches(members: readonly Member[]): Generator<Reading<{ member: Member; part: number; at: number }[]>> {
-  const empty = (): Reading<{ member: Member; part: number; at: number }[]> => ({
-    ...{ parts: [], length: 0, unpacked: 0, group: [] },
-  })
+  const empty = (): Reading<{ member: Member; part: number; at: number }[]> => ({ parts: [], length: 0, group: [] })
   let batch = empty()
+  let unpacked = 0
   for (const member of members) {
     if (member.size > LIMITS.memory)
       throw new Failure('internal', `cannot hold ${member.path} in memory: it has ${member.size} bytes`)
     const length = room(member)
-    const full = batch.length + length > READ || batch.unpacked + member.unpacked > UNPACKED
+    const full = batch.length + length > READ || unpacked + member.unpacked > UNPACKED
     if (batch.length > 0 && full) {
       yield batch
       batch = empty()
+      unpacked = 0
     }
     let last = batch.parts.at(-1)
     if (!last || last.at + last.length !== member.header) {
@@ -138,7 +137,7 @@ function* batches(members: readonly Member[]): Generator<Reading<{ member: Membe
     batch.group.push({ member, part: batch.parts.length - 1, at: last.length })
     last.length += length
     batch.length += length
-    batch.unpacked += member.unpacked
+    unpacked += member.unpacked
   }
   if (batch.length > 0) yield batch
 }
@@ -274,7 +273,7 @@ function* pieces(member: Member) {
   const end = member.header + room(member)
   for (let at = member.header; at < end; at += READ) {
     const length = Math.min(READ, end - at)
-    yield { parts: [{ at, length }], length, unpacked: length, group: at }
+    yield { parts: [{ at, length }], length, group: at }
   }
 }
 

@@ -22,8 +22,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Failure } from '../../../src/base/failure.ts'
 import { run } from '../../../src/base/run.ts'
 import { getAttributes, setAttributes } from '../../../src/ostree/attributes.ts'
+import { isMetadata } from '../../../src/ostree/contents.ts'
 import { format } from '../../../src/ostree/gvariant.ts'
-import { isMetadata, isObject, type PlainMode, plainPath, unpackObject } from '../../../src/ostree/unpack.ts'
+import { isObject, type PlainMode, plainPath, unpackObject } from '../../../src/ostree/unpack.ts'
 
 const isRoot = process.getuid?.() === 0
 const MODES: PlainMode[] = isRoot ? ['bare', 'bare-user-only'] : ['bare-user-only']
