@@ -4,7 +4,17 @@
  * ostree-core.c (`ostree_content_file_parse`, `_ostree_zlib_file_header_new`, `ostree_raw_file_to_content_stream`).
  */
 import { createHash, type Hash } from 'node:crypto'
-import { chmodSync, constants, lchownSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  lchownSync,
+  openSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { type FileHandle, lstat, open, readlink, rm } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { createInflateRaw, inflateRaw, inflateRawSync } from 'node:zlib'
@@ -85,10 +95,20 @@ async function unpackBytes(bytes: Buffer, to: Unpacking): Promise<void> {
   const packed = bytes.subarray(8 + length)
   const content = isLink(header) ? packed : await inflate(packed, to.size)
   if (content.length !== to.size || beginHash(header).update(content).digest('hex') !== to.checksum) throw wrong(to)
-  if (isLink(header)) symlinkSync(header.target, to.path)
-  else writeFileSync(to.path, content, { flag: 'wx', mode: 0o600 })
-  await furnish(header, to)
-  letGo(content.length)
+  if (isLink(header)) {
+    symlinkSync(header.target, to.path)
+    if (to.mode === 'bare') lchownSync(to.path, header.uid, header.gid)
+  } else {
+    const file = openSync(to.path, 'wx', 0o600)
+    try {
+      writeFileSync(file, content)
+      furnish(file, header, to.mode)
+    } finally {
+      closeSync(file)
+    }
+  }
+  // Without one nothing is waited for: thousands of small objects come one after the other.
+  if (header.attributes.length > 0) await setAttributes(to.path, header.attributes)
 }
 
 /** @throws an error of zlib, also for more than `size` bytes */
@@ -129,7 +149,8 @@ async function unpackFile(
       compressed.destroy()
     }
     if (size !== to.size || hash.digest('hex') !== to.checksum) throw wrong(to)
-    await furnish(header, to)
+    furnish(sink.fd, header, to.mode)
+    if (header.attributes.length > 0) await setAttributes(to.path, header.attributes)
   } finally {
     await source.close()
     await target?.close()
@@ -191,14 +212,11 @@ function number(value: number): Buffer {
   return bytes
 }
 
-/** Owner, attributes, mode, and the time that ostree gives every file: with another, what caches by time would be stale. */
-async function furnish(header: Header, { path, mode }: Unpacking): Promise<void> {
-  const { uid, gid, attributes } = header
-  if (mode === 'bare') lchownSync(path, uid, gid)
-  if (attributes.length > 0) await setAttributes(path, attributes)
-  if (isLink(header)) return
-  chmodSync(path, header.mode & 0o7777)
-  utimesSync(path, 0, 0)
+/** Owner, mode, and the time that ostree gives every file: with another, what caches by time would be stale. */
+function furnish(file: number, { uid, gid, mode }: Header, of: PlainMode): void {
+  if (of === 'bare') fchownSync(file, uid, gid)
+  fchmodSync(file, mode & 0o7777)
+  futimesSync(file, 0, 0)
 }
 
 /**

@@ -3,6 +3,7 @@ import { createHash, hash as digest } from 'node:crypto'
 import { type FileHandle, open, rm, unlink } from 'node:fs/promises'
 import { setImmediate as others } from 'node:timers/promises'
 import { Failure } from '../base/failure.ts'
+import { letGo } from '../base/heap.ts'
 import type { Source } from '../base/source.ts'
 import { BLOCK, END, isZero, padded, ustarHeader } from './header.ts'
 import { archiveSize, type Member } from './index.ts'
@@ -192,6 +193,8 @@ export async function takeMembers(
     else
       for await (const batch of readBatches(source, run, buffer)) {
         await takeAll(batch, take)
+        // Only now: what lives on while garbage is looked for is kept for long.
+        letGo(batch.reduce((sum, { member }) => sum + member.size + member.unpacked, 0))
         onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
       }
   }

@@ -2,8 +2,8 @@
  * The private copy of what an installation lacks: a repo on the device's own disk that outlives stick and power cut. Where
  * the device's repo can take objects as they are, they are unpacked; else it is an archive, as the package is.
  */
-import { constants } from 'node:fs'
-import { chmod, lstat, mkdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises'
+import { chmodSync, constants, mkdirSync, writeFileSync } from 'node:fs'
+import { lstat, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
@@ -76,9 +76,10 @@ export function stagingOf(folder: string, id: string): Staging {
     if (checksum !== undefined && mode !== ARCHIVE)
       return unpackObject(content, { checksum, size: member.unpacked, path, mode }, wrote)
     await checkForm(member, content)
-    if (Buffer.isBuffer(content)) await writeFile(path, content, { flag: 'wx' })
+    // As with small content: one thing after the other takes a fraction of the time.
+    if (Buffer.isBuffer(content)) writeFileSync(path, content, { flag: 'wx' })
     else await rename(content.file, path)
-    await chmod(path, READABLE)
+    chmodSync(path, READABLE)
     await wrote(member.size)
   }
 
@@ -105,7 +106,7 @@ export function stagingOf(folder: string, id: string): Staging {
       // All that ostree looks for in a repo that it only reads.
       const folders = ['objects', 'refs/heads', 'tmp', 'state'].map(name => join(repo, name))
       for (const folder of new Set([...folders, ...members.map(member => dirname(placeOf(member, mode)))]))
-        await mkdir(folder, { recursive: true, mode: 0o700 })
+        mkdirSync(folder, { recursive: true, mode: 0o700 })
       await writeFile(join(repo, 'config'), `[core]\nrepo_version=1\nmode=${mode}\n`, { mode: 0o600 })
       const flusher = makeFlusher(own)
       let written = 0
