@@ -1,18 +1,16 @@
 /** The build host's side: which programs it must have, and what its full or read-only disk means for the person in front of it. */
 import { statfs } from 'node:fs/promises'
-import { errno, Failure } from '../base/failure.ts'
+import { diskTrouble } from '../base/disk.ts'
+import { Failure } from '../base/failure.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
 
 /** A system error or a command's complaint while something was written at `path`, in words; others as they are. */
 export function explainDisk(error: unknown, path: string): unknown {
-  const code = errno(error)
-  const text = error instanceof Error ? error.message : ''
+  const trouble = diskTrouble(error)
   const because = (name: string, why: string) => new Failure(name, `cannot write ${path}: ${why}`, { cause: error })
-  if (code === 'ENOSPC' || code === 'EDQUOT' || /No space left on device|Disk quota exceeded|min-free-space/.test(text))
-    return because('no-space', 'the disk is full; make room there, or write elsewhere')
-  if (code === 'EROFS' || /Read-only file system/.test(text))
-    return because('no-folder', 'that file system is read-only; write elsewhere')
+  if (trouble === 'full') return because('no-space', 'the disk is full; make room there, or write elsewhere')
+  if (trouble === 'read-only') return because('no-folder', 'that file system is read-only; write elsewhere')
   return error
 }
 

@@ -18,7 +18,7 @@ export const NUMBERS: { readonly [code in Code | MediumCode]: number } = {
   ...{ unhealthy: 301, 'boot-failed': 302, overruled: 303, cancelled: 304, 'hook-failed': 305 },
   ...{ 'command-failed': 311, 'command-missing': 312, 'command-timeout': 313, 'flip-failed': 314, 'flip-missing': 315 },
   ...{ staged: 316, grubenv: 317, 'corrupt-object': 318, 'ref-mismatch': 319, 'no-such-deployment': 321 },
-  ...{ 'reboot-failed': 322, 'uboot-env': 323 },
+  ...{ 'reboot-failed': 322, 'uboot-env': 323, 'disk-full': 324, 'disk-error': 325 },
   ...{ busy: 401, 'not-cancellable': 402, 'not-found': 403, 'already-booted': 404 },
   ...{ 'service-down': 501, 'service-denied': 502, 'service-silent': 503, 'service-lost': 504 },
   ...{ 'service-answer': 505, 'other-version': 506 },

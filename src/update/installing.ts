@@ -1,4 +1,5 @@
 /** An installation step by step, forwards and back, with what it keeps in memory: the open package, and what became of the stick. */
+import { diskTrouble } from '../base/disk.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { abortable, unlessAborted } from '../base/source.ts'
 import { setDefault } from '../ostree/rollback.ts'
@@ -29,6 +30,22 @@ const waiting = (code: string, why: string): Cause => ({
   code,
   text: `${why}. Put the stick back, or another with the same package; the installation continues by itself.`,
 })
+
+/** The device's own disk is what failed: what comes from the stick or from a hook is a failure with a code of its own. */
+function ofDisk(error: unknown, { path }: InstallJob): Failure | undefined {
+  if (error instanceof Failure && error.code !== 'command-failed') return undefined
+  const because = (code: string, why: string) => new Failure(code, `cannot install ${path}: ${why}`, { cause: error })
+  switch (diskTrouble(error)) {
+    case 'full':
+      return because('disk-full', "the device's disk is full. Remove something, then try again")
+    case 'read-only':
+      return because('disk-error', "the device's disk can only be read. Call support")
+    case 'failing':
+      return because('disk-error', "the device's disk reports errors. Call support")
+    default:
+      return undefined
+  }
+}
 
 /** The package is not there any more. */
 export const gone = ({ onStick }: InstallJob): Cause =>
@@ -108,7 +125,7 @@ export function makeInstalling(core: Core): Installing {
 
   function afterFailure(job: InstallJob, step: StepName, error: unknown): State {
     if (aborter.signal.aborted) return { at: 'undoing', job, step, cause: { code: 'cancelled', text: 'cancelled' } }
-    const failure = asFailure(error, `install ${job.path}`)
+    const failure = ofDisk(error, job) ?? asFailure(error, `install ${job.path}`)
     log.warn({ err: failure, code: failure.code, step }, 'a step failed')
     if (failure.code === 'media-error' && !retried) {
       retried = true

@@ -719,6 +719,28 @@ describe('no room', () => {
     },
   )
 
+  test('a disk that somebody else fills meanwhile is said, nothing of the job stays, and with room it installs', async () => {
+    await device.powerCut()
+    await writeFile(join(device.folder, 'disk'), '100m')
+    await device.boot()
+    await atRest(device)
+    pid = await device.service.pid()
+    await insert({ 'big.superblock': bytesOfBig })
+    const { id } = await offerOf(device, 'big.superblock')
+    await device.client.install({ id })
+    const fill = ['sh', '-c', 'cat /dev/zero >/var/fill || cat /dev/zero >/var/fill-more || true']
+    await whileStaging(device, () => device.exec(fill), 2 ** 20)
+    const { job } = await device.waitFor(({ job }) => job?.state === 'failed', 'the failure')
+    expect(job).toMatchObject({ code: 'disk-full', text: expect.stringContaining("the device's disk is full") })
+    const { stdout } = await device.exec(['find', '/var/lib/superblock/staging', '-mindepth', '1'], { accept: [1] })
+    expect(stdout).toBe('')
+    await device.exec(['sh', '-c', 'rm /var/fill*'])
+    await device.client.install({ id })
+    await device.waitFor(({ job }) => job?.state === 'reboot', 'the end of the installation')
+    await device.exec(['ostree', 'fsck', '--repo=/sysroot/ostree/repo'])
+    await remove()
+  })
+
   test('a release that does not fit on the disk is refused before anything is written', async () => {
     await device.powerCut()
     await writeFile(join(device.folder, 'disk'), '30m')

@@ -27,6 +27,8 @@ export type OtherCode =
   | 'ref-mismatch'
   | 'no-such-deployment'
   | 'reboot-failed'
+  | 'disk-full'
+  | 'disk-error'
   | 'internal'
   | 'busy'
   | 'not-cancellable'
