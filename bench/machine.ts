@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { cpus, release, totalmem } from 'node:os'
 import { run } from '../src/base/run.ts'
+import { sources } from './cache.ts'
 import type { Contender } from './contender.ts'
 import type { Materials } from './materials.ts'
 import { MB, type Results, type Scenario } from './report.ts'
@@ -9,7 +10,10 @@ import { MB, type Results, type Scenario } from './report.ts'
 /** Results without any yet. */
 export async function emptyResults(command: string, contenders: readonly Contender[]): Promise<Results> {
   const osRelease = await readFile('/etc/os-release', 'utf8')
-  const versions: Record<string, string> = { superblock: __VERSION__, node: process.version }
+  const versions: Record<string, string> = {
+    superblock: `${__VERSION__} (sources ${await sources('src')})`,
+    node: process.version,
+  }
   const programs = new Set(contenders.flatMap(contender => contender.programs))
   for (const program of programs) versions[program] = await versionOf(program)
   return {

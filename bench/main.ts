@@ -21,7 +21,7 @@ import { describe, emptyResults } from './machine.ts'
 import { makeMaterials } from './materials.ts'
 import { makeStick, measure, type Pack } from './measure.ts'
 import { plot } from './plot.ts'
-import { json, MB, type Measured, markdown, type Scenario } from './report.ts'
+import { json, MB, type Measured, markdown, type Results, type Scenario } from './report.ts'
 import type { Size } from './trees.ts'
 
 const CONTENDERS = [superblock, ostree, rauc, swupdate, mender, casync, copying, hashing]
@@ -36,7 +36,8 @@ const SCENARIOS: readonly Scenario[] = [
   { name: 'update with a new kernel', way: kernel, quick: false },
   { name: 'update, stick of 20 MB/s', way: update, rate: 20 * MB, quick: true },
   { name: 'update, stick of 100 MB/s', way: update, rate: 100 * MB, quick: false },
-  { name: 'full installation, stick of 20 MB/s', way: full, rate: 20 * MB, quick: false },
+  // It takes minutes, and is the size of the package divided by the rate, whatever the system.
+  { name: 'full installation, stick of 20 MB/s', way: full, rate: 20 * MB, quick: false, sizes: [300] },
 ]
 
 const HELP = `npm run bench -- [options]
@@ -47,6 +48,7 @@ const HELP = `npm run bench -- [options]
   --only A,B       these contenders, by the start of their names: ${CONTENDERS.map(({ name }) => name).join(', ')}
   --scenario TEXT  only scenarios with this in their name: ${SCENARIOS.map(({ name }) => name).join('; ')}
   --json FILE      all runs, their medians, the budget, and the machine; written after every run
+  --resume         go on with what FILE has already: only what is missing of it is measured
   --markdown FILE  the tables, or the part of the file between the comments "results" (standard output in any case)
   --svg FILE       a picture
 `
@@ -56,7 +58,8 @@ async function main(): Promise<void> {
     options: {
       ...{ quick: { type: 'boolean', default: false }, size: { type: 'string' }, runs: { type: 'string' } },
       ...{ only: { type: 'string' }, scenario: { type: 'string' }, json: { type: 'string' } },
-      ...{ markdown: { type: 'string' }, svg: { type: 'string' }, help: { type: 'boolean', default: false } },
+      ...{ resume: { type: 'boolean', default: false }, markdown: { type: 'string' } },
+      ...{ svg: { type: 'string' }, help: { type: 'boolean', default: false } },
     },
   })
   if (values.help) return void process.stdout.write(HELP)
@@ -66,22 +69,29 @@ async function main(): Promise<void> {
   const sizes = values.size ? [Number(values.size) as Size] : values.quick ? SIZES.slice(0, 1) : SIZES
   const rounds = Number(values.runs ?? (values.quick ? 3 : 7))
   if (!(rounds >= 1)) throw new Error(`cannot measure ${values.runs} rounds: give a number of 1 or more`)
-  const scenarios = SCENARIOS.filter(
-    ({ name, quick }) => (quick || !values.quick) && name.includes(values.scenario ?? ''),
-  )
-  if (scenarios.length === 0)
-    throw new Error(`cannot find a scenario with "${values.scenario}" in its name; see --help`)
+  const chosen = SCENARIOS.filter(({ name, quick }) => (quick || !values.quick) && name.includes(values.scenario ?? ''))
+  if (chosen.length === 0) throw new Error(`cannot find a scenario with "${values.scenario}" in its name; see --help`)
+  if (values.resume && !values.json) throw new Error('cannot go on: name the file of the earlier run with --json')
   let contenders = await installed(values.only?.split(','))
   await openCache()
 
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
   const results = await emptyResults(command, contenders)
+  if (values.resume && values.json) await goOn(results, values.json)
+  const isMeasured = (...[size, scenario, contender, round]: [Size, Scenario, Contender, number]) =>
+    results.runs.some(
+      run =>
+        run.size === size && run.scenario === scenario.name && run.contender === contender.name && run.round === round,
+    )
   for (const size of sizes) {
+    const scenarios = chosen.filter(scenario => scenario.sizes?.includes(size) ?? true)
+    if (scenarios.length === 0) continue
     const materials = await makeMaterials(
       size,
       scenarios.map(({ way }) => way),
     )
-    results.sizes.push(await describe(materials, scenarios))
+    results.sizes = [...results.sizes.filter(one => one.size !== size), await describe(materials, scenarios)]
+    results.packages = results.packages.filter(one => one.size !== size)
     // Everything is made before anything is measured.
     const packs = new Map<string, Pack>()
     /** One of the others that does not work here is named and takes no further part. */
@@ -119,6 +129,7 @@ async function main(): Promise<void> {
       // In turn from one end and the other: whatever changes over time changes for all.
       for (const scenario of scenarios)
         for (const contender of round % 2 ? contenders : contenders.toReversed()) {
+          if (isMeasured(size, scenario, contender, round)) continue
           const pack = packs.get(keyOf(contender, scenario.way)) as Pack
           const isOurs = contender === superblock
           const figures = await attempt(contender, () =>
@@ -139,6 +150,17 @@ async function main(): Promise<void> {
   process.stdout.write(text)
   if (values.markdown) await writeTables(values.markdown, text)
   if (values.svg) await writeFile(values.svg, plot(results))
+}
+
+/** Take over what was measured before: hours of it may be there. */
+async function goOn(results: Results, file: string): Promise<void> {
+  const text = await readIfThere(file)
+  if (text === undefined) return
+  const { command, machine, sizes, packages, startUps, runs } = JSON.parse(text) as Results
+  if (JSON.stringify(machine) !== JSON.stringify(results.machine))
+    throw new Error(`cannot go on with ${file}: it is of another machine, or of other versions; name a new file`)
+  Object.assign(results, { sizes, packages, startUps, runs })
+  results.command = [...new Set([...command.split('; '), results.command])].join('; ')
 }
 
 /** Where the file has a place for the tables, only that is replaced. */

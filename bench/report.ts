@@ -14,6 +14,8 @@ export interface Scenario {
   rate?: number
   /** part of the quick run */
   quick: boolean
+  /** of the systems that it is measured with; all of them where it does not say */
+  sizes?: readonly Size[]
 }
 
 export interface Measured extends Figures {
