@@ -162,7 +162,6 @@ function notThere(error: unknown, repo: string, path: string): unknown {
   return new Failure('no-object', `cannot find ${path} in ${repo}: ${why}`, { cause: error })
 }
 
-/** A metadata object's name is the SHA-256 of its bytes. */
 /**
  * Whether the bytes of a metadata object have the form of their kind, which ostree takes for granted in what it links.
  * @param path as in a package
@@ -180,6 +179,7 @@ export function isMetadata(path: string, bytes: Buffer): boolean {
   }
 }
 
+/** A metadata object's name is the SHA-256 of its bytes. */
 function checked(checksum: string, bytes: Buffer, type: string): Value[] {
   if (createHash('sha256').update(bytes).digest('hex') !== checksum)
     throw new Failure('corrupt-object', `cannot use the object ${checksum}: its content does not match its name`)

@@ -1,6 +1,6 @@
 /** Packages are made here, on the build host: the same inputs give the same bytes, and the target appears whole or not at all. */
-import { createHash, randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createHash, hash as digest, randomBytes } from 'node:crypto'
+import { createReadStream, readFileSync } from 'node:fs'
 import { type FileHandle, open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -153,8 +153,9 @@ function entry(archive: Pack, name: string, bytes: Buffer): Promise<void> {
 async function memberEntry(archive: Pack, member: Hashed, count: (more: number) => void): Promise<void> {
   if ('file' in member && member.size > CHUNK)
     return pipeline(unchanged(member, member.file, count), archive.entry(headers(member.path, member.size)))
-  const bytes = 'bytes' in member ? member.bytes : await readFile(member.file)
-  if (createHash('sha256').update(bytes).digest('hex') !== member.sha256) throw changed(member)
+  // It was read a moment ago: at once it takes a fraction of what four calls by way of other threads take.
+  const bytes = 'bytes' in member ? member.bytes : readFileSync(member.file)
+  if (digest('sha256', bytes) !== member.sha256) throw changed(member)
   count(bytes.length)
   return entry(archive, member.path, bytes)
 }
