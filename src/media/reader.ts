@@ -44,10 +44,17 @@ export function serve(root: string, watching: boolean): void {
         const opened = open.get(request.handle)
         if (!opened) throw new Failure('media-gone', 'cannot read: the file was closed')
         if (buffers[request.slot]?.length === 0) buffers[request.slot] = Buffer.allocUnsafeSlow(SLOT)
-        const bytes = (buffers[request.slot] as Buffer).subarray(0, request.length)
-        const filled = await readInto(opened.file, opened.path, bytes, request.position)
-        for (let at = 0; at < filled; ) at += writeSync(SHARED, bytes, at, filled - at, request.slot * SLOT + at)
-        return { bytes: filled }
+        const buffer = buffers[request.slot] as Buffer
+        let total = 0
+        const reading = request.parts.map(([position, length]) => {
+          total += length
+          return readInto(opened.file, opened.path, buffer.subarray(total - length, total), position)
+        })
+        // Also when one fails, none may still be filling the buffer that the next request gets.
+        await Promise.allSettled(reading)
+        const bytes = await Promise.all(reading)
+        for (let at = 0; at < total; ) at += writeSync(SHARED, buffer, at, total - at, request.slot * SLOT + at)
+        return { bytes }
       }
       case 'close':
         await open.get(request.handle)?.file.close()

@@ -1,5 +1,6 @@
 /** One stick, through the child process that touches it: whatever the stick does, the service goes on. */
 import { randomBytes } from 'node:crypto'
+import { readSync } from 'node:fs'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure } from '../base/failure.ts'
@@ -8,7 +9,7 @@ import { findProgram } from '../base/program.ts'
 import { start } from '../base/run.ts'
 import type { Source } from '../base/source.ts'
 import type { Found } from './scan.ts'
-import { type Answer, type Event, type Request, SLOT, SLOTS } from './wire.ts'
+import { type Answer, type Event, PARTS, type Part, type Request, SLOT, SLOTS } from './wire.ts'
 
 /** Milliseconds between looks at whether the stick still answers, and how long it may take: six seconds in all until it is said. */
 const PING = 1000
@@ -42,6 +43,15 @@ export interface StickEvents {
 type Ask = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never
 type Told = Extract<Answer, { handle?: number }>
 
+/** A part of a file that somebody waits for; at most SLOT bytes. */
+interface Piece {
+  handle: number
+  position: number
+  bytes: Buffer
+  resolve: (count: number) => void
+  reject: (error: unknown) => void
+}
+
 interface Waiting {
   /** ms; when the child was asked */
   since: number
@@ -66,7 +76,6 @@ export async function openStick(
   const argv = [process.execPath, ...READER_LIMITS, program, root, ...(watching ? ['watch'] : [])]
   const child = start(argv, ['pipe', 'pipe', 'inherit', shared.fd])
   const pending = new Map<number, Waiting>()
-  const slots = makeSlots(SLOTS)
   let ids = 0
   /** ms; a processor that is slow to start a program is no fault of the stick */
   let started: number | undefined
@@ -145,18 +154,44 @@ export async function openStick(
   })
   onLines(child.stdout, line => hear(JSON.parse(line) as Answer | Event))
 
-  async function readPiece(handle: number, position: number, bytes: Buffer): Promise<number> {
-    const slot = await slots.take()
+  /** What waits for a free slot; what is asked for at once goes together. */
+  const queue: Piece[] = []
+  const free = Array.from({ length: SLOTS }, (_, slot) => slot)
+
+  function readPiece(handle: number, position: number, bytes: Buffer): Promise<number> {
+    return new Promise((resolve, reject) => {
+      queue.push({ handle, position, bytes, resolve, reject })
+      if (queue.length === 1) queueMicrotask(send)
+    })
+  }
+
+  function send(): void {
+    for (let slot = free.pop(); slot !== undefined; slot = free.pop()) {
+      const pieces = nextOf(queue)
+      if (pieces.length === 0) return void free.push(slot)
+      void readTogether(pieces, slot)
+    }
+  }
+
+  async function readTogether(pieces: Piece[], slot: number): Promise<void> {
     try {
-      const told = await ask({ do: 'read', handle, position, length: bytes.length, slot })
-      const filled = told.bytes ?? 0
-      for (let at = 0; at < filled; ) at += (await shared.read(bytes, at, filled - at, slot * SLOT + at)).bytesRead
-      return filled
+      const [{ handle }] = pieces as [Piece]
+      const parts = pieces.map(({ position, bytes }): Part => [position, bytes.length])
+      const { bytes: counts = [] } = await ask({ do: 'read', handle, parts, slot })
+      let from = slot * SLOT
+      for (const [at, { bytes, resolve }] of pieces.entries()) {
+        const count = counts[at] ?? 0
+        // From memory: no need to wait.
+        for (let done = 0; done < count; ) done += readSync(shared.fd, bytes, done, count - done, from + done)
+        from += bytes.length
+        resolve(count)
+      }
     } catch (error) {
-      // The stick went between the child's answer and the taking over of the bytes.
-      throw closed ?? error
+      // The stick may have gone between the child's answer and the taking over of the bytes.
+      for (const { reject } of pieces) reject(closed ?? error)
     } finally {
-      slots.give(slot)
+      free.push(slot)
+      send()
     }
   }
 
@@ -208,18 +243,14 @@ async function nameless(folder: string): Promise<FileHandle> {
   return file
 }
 
-function makeSlots(count: number) {
-  const free = Array.from({ length: count }, (_, slot) => slot)
-  const waiting: ((slot: number) => void)[] = []
-  return {
-    take: (): Promise<number> => {
-      const slot = free.pop()
-      return slot === undefined ? new Promise(resolve => waiting.push(resolve)) : Promise.resolve(slot)
-    },
-    give: (slot: number): void => {
-      const next = waiting.shift()
-      if (next) next(slot)
-      else free.push(slot)
-    },
+/** Takes from the queue what fits into a slot: pieces of one file. */
+function nextOf(queue: Piece[]): Piece[] {
+  const [first] = queue
+  let [count, room] = [0, SLOT]
+  for (const { handle, bytes } of queue) {
+    room -= bytes.length
+    if (handle !== first?.handle || room < 0 || count === PARTS) break
+    count++
   }
+  return queue.splice(0, count)
 }
