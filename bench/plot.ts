@@ -28,6 +28,7 @@ export function plot(results: Results): string {
     }
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 10}" font-family="sans-serif" font-size="12">
+<title>Seconds of every scenario</title>
 <rect width="100%" height="100%" fill="white"/>
 ${lines.join('\n')}
 </svg>
