@@ -3,9 +3,10 @@
 import { Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
+import { repoConfig } from './storage.ts'
 
 /** What a package carries as its repo's configuration: the same for everyone. */
-export const ARCHIVE_CONFIG = '[core]\nrepo_version=1\nmode=archive-z2\n'
+export const ARCHIVE_CONFIG = repoConfig('archive-z2')
 
 export type Tree = { dir: string } | { tar: string } | { commit: string }
 

@@ -52,6 +52,9 @@ async function besideRepo(engine: Engine, path: string): Promise<string | undefi
   return undefined
 }
 
+/** All that the settings of a repo must say. */
+export const repoConfig = (mode: StagedMode): string => `[core]\nrepo_version=1\nmode=${mode}\n`
+
 /** The sections of a repo's GKeyFile with their keys. */
 export async function readConfig(repo: string): Promise<Map<string, Map<string, string>>> {
   const sections = new Map<string, Map<string, string>>()

@@ -62,7 +62,7 @@ export async function writePackage(out: string, input: NewPackage): Promise<{ id
   const manifest: Manifest = {
     ...input.manifest,
     format: 1,
-    index: { sha256: createHash('sha256').update(index).digest('hex'), size: index.length },
+    index: { sha256: digest('sha256', index), size: index.length },
     payload: {
       members: members.length,
       size: members.reduce((sum, m) => sum + m.size, 0),
@@ -84,7 +84,7 @@ export async function writePackage(out: string, input: NewPackage): Promise<{ id
     fill().catch(error => archive.destroy(error)) // who reads the archive gets the error
     return archive as unknown as AsyncIterable<Buffer> // its types do not say so, but it is one
   })
-  return { id: createHash('sha256').update(bytes).digest('hex'), manifest }
+  return { id: digest('sha256', bytes), manifest }
 }
 
 const nameOf = (fingerprint: string) => `signatures/${fingerprint}.asc`

@@ -7,7 +7,7 @@ import type { Engine } from '../ostree/engine.ts'
 import { bootObjects } from '../ostree/kernel.ts'
 import { hasCommit, missingObjects, readObject } from '../ostree/objects.ts'
 import { freeBytes, reservedBytes } from '../ostree/space.ts'
-import { stagedModeFor } from '../ostree/storage.ts'
+import { type StagedMode, stagedModeFor } from '../ostree/storage.ts'
 import { padded, BLOCK as TAR_BLOCK } from '../package/header.ts'
 import type { Member } from '../package/index.ts'
 import { LIMITS } from '../package/limits.ts'
@@ -29,6 +29,8 @@ export interface Examined {
 
 export interface Admitted extends Required<Examined> {
   plan: Plan
+  /** how objects are staged */
+  mode: StagedMode
   /** members still to be copied from the stick, in the order they lie there */
   wanted: Member[]
   /** bytes that the import will write: what ostree does not take as it was staged */
@@ -118,7 +120,7 @@ export async function admit(
   if (short) return short
   const planned = [...read.values()].reduce((all, { length }) => all + TAR_BLOCK + padded(length), 0)
   const bytesRead = (members[0]?.header ?? source.size) + planned
-  return { id: head.id, manifest, signers: checked.signers, plan, wanted, imported, read, bytesRead }
+  return { id: head.id, manifest, signers: checked.signers, plan, mode, wanted, imported, read, bytesRead }
 }
 
 /** The delta from a commit that is here, when reading it costs less than reading the missing objects. */

@@ -10,7 +10,7 @@ import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.t
 import { makeFlusher } from '../base/flush.ts'
 import { run } from '../base/run.ts'
 import { isMetadata } from '../ostree/contents.ts'
-import type { StagedMode } from '../ostree/storage.ts'
+import { repoConfig, type StagedMode } from '../ostree/storage.ts'
 import { hashFile, isObject, plainPath, unpackObject } from '../ostree/unpack.ts'
 import type { Member } from '../package/index.ts'
 import { type Checked, type Source, takeMembers } from '../package/read.ts'
@@ -107,7 +107,7 @@ export function stagingOf(folder: string, id: string): Staging {
       const folders = ['objects', 'refs/heads', 'tmp', 'state'].map(name => join(repo, name))
       for (const folder of new Set([...folders, ...members.map(member => dirname(placeOf(member, mode)))]))
         mkdirSync(folder, { recursive: true, mode: 0o700 })
-      await writeFile(join(repo, 'config'), `[core]\nrepo_version=1\nmode=${mode}\n`, { mode: 0o600 })
+      await writeFile(join(repo, 'config'), repoConfig(mode), { mode: 0o600 })
       const flusher = makeFlusher(own)
       let written = 0
       const wrote = async (count: number) => {

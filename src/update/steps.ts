@@ -11,7 +11,6 @@ import type { Engine } from '../ostree/engine.ts'
 import { applyDelta, dropRef, importCommit, refCommit } from '../ostree/import.ts'
 import { takeFromCommit } from '../ostree/show.ts'
 import { type Deployment, deployments } from '../ostree/status.ts'
-import { stagedModeFor } from '../ostree/storage.ts'
 import { warm } from '../ostree/warm.ts'
 import type { Source } from '../package/read.ts'
 import { type Admitted, admit, type Judges } from './admit.ts'
@@ -94,15 +93,14 @@ async function stageMembers(job: InstallJob, shop: Workshop): Promise<void> {
     'stage',
     admitted.wanted.reduce((sum, member) => sum + member.size, 0),
   )
-  const mode = await stagedModeFor(shop.engine, shop.config.state)
-  const present = await staging.present(admitted.wanted, mode, count => {
+  const present = await staging.present(admitted.wanted, admitted.mode, count => {
     shop.signal.throwIfAborted()
     meter.add(count)
   })
   const missing = admitted.wanted.filter(member => !present.has(member.path))
   const counters: Counters = { ...job.counters }
   try {
-    await staging.fill(source, missing, mode, admitted.read, {
+    await staging.fill(source, missing, admitted.mode, admitted.read, {
       read(count) {
         shop.signal.throwIfAborted()
         meter.add(count)

@@ -684,20 +684,25 @@ describe('no room', () => {
     pid = await device.service.pid()
   })
 
+  /** The large package, inserted into a device that starts with a disk of this size, and with this in the settings of its repo. */
+  async function offeredOn(disk: string, section = '') {
+    await device.powerCut()
+    await writeFile(join(device.folder, 'disk'), disk)
+    await device.boot()
+    await device.exec(['sh', '-c', `printf "${section}" >>/sysroot/ostree/repo/config`])
+    await atRest(device)
+    pid = await device.service.pid()
+    await insert({ 'big.superblock': bytesOfBig })
+    return offerOf(device, 'big.superblock')
+  }
+
   test.each([
     ['unpacked', ''],
     ['as an archive', '[ex-integrity]\\nfsverity=no\\n'],
   ])(
     'what was staged already, %s, is no missing room: an installation whose stick was pulled goes on',
     async (_, section) => {
-      await device.powerCut()
-      await writeFile(join(device.folder, 'disk'), '100m')
-      await device.boot()
-      await device.exec(['sh', '-c', `printf "${section}" >>/sysroot/ostree/repo/config`])
-      await atRest(device)
-      pid = await device.service.pid()
-      await insert({ 'big.superblock': bytesOfBig })
-      const { id, plan } = await offerOf(device, 'big.superblock')
+      const { id, plan } = await offeredOn('100m', section)
       await device.client.install({ id })
       await whileStaging(device, () => device.remove(stick, { lazy: true }), 2 ** 20)
       inserted.pop()
@@ -720,13 +725,7 @@ describe('no room', () => {
   )
 
   test('a disk that somebody else fills meanwhile is said, nothing of the job stays, and with room it installs', async () => {
-    await device.powerCut()
-    await writeFile(join(device.folder, 'disk'), '100m')
-    await device.boot()
-    await atRest(device)
-    pid = await device.service.pid()
-    await insert({ 'big.superblock': bytesOfBig })
-    const { id } = await offerOf(device, 'big.superblock')
+    const { id } = await offeredOn('100m')
     await device.client.install({ id })
     const fill = ['sh', '-c', 'cat /dev/zero >/var/fill || cat /dev/zero >/var/fill-more || true']
     await whileStaging(device, () => device.exec(fill), 2 ** 20)
@@ -742,13 +741,7 @@ describe('no room', () => {
   })
 
   test('a release that does not fit on the disk is refused before anything is written', async () => {
-    await device.powerCut()
-    await writeFile(join(device.folder, 'disk'), '30m')
-    await device.boot()
-    await atRest(device)
-    pid = await device.service.pid()
-    await insert({ 'big.superblock': bytesOfBig })
-    const offer = await offerOf(device, 'big.superblock')
+    const offer = await offeredOn('30m')
     expect(offer.verdict).toMatchObject({
       fits: false,
       code: 'no-space',
