@@ -1,10 +1,10 @@
 #!/bin/bash
 # The device of the benchmark, started by superblock.ts in a mount and a PID namespace of its own as
-#   boot.sh ROOT SYSROOT DEPLOYMENT STICK SHARED PROJECT NODE
+#   boot.sh ROOT SYSROOT DEPLOYMENT STICK SHARED PROJECT PROGRAMS
 # ostree takes a deployment for the booted one when / has its device and inode number and /run/ostree-booted is there.
 # The programs are the host's, so that all contenders use the same.
 set -eu
-root=$1 sysroot=$2 deployment=$3 stick=$4 shared=$5 project=$6 node=$7
+root=$1 sysroot=$2 deployment=$3 stick=$4 shared=$5 project=$6 programs=$7
 mount --make-rprivate /
 mount --bind "$deployment" "$root"
 mount --bind /usr "$root/usr"
@@ -19,10 +19,10 @@ app=/run/superblock-app
 mkdir -p "$root$app/dist" "$root$app/node_modules" "$root/run/superblock"
 touch "$root/run/ostree-booted" "$root$app/package.json" "$root$app/node"
 mount --bind "$shared" "$root/run/superblock"
-mount --bind "$project/dist" "$root$app/dist"
+mount --bind "$programs/dist" "$root$app/dist"
 mount --bind "$project/node_modules" "$root$app/node_modules"
 mount --bind "$project/package.json" "$root$app/package.json"
-mount --bind "$node" "$root$app/node"
+mount --bind "$programs/node" "$root$app/node"
 mkdir -p "$root/run/superblock/media/STICK"
 mount --bind "$stick" "$root/run/superblock/media/STICK"
 cd /

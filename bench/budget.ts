@@ -46,7 +46,8 @@ export function budget(results: Results): Line[] {
     const ours = of('update', 'superblock')
     const changed = ways.find(way => way.from === '1' && way.to === '2')?.bytes
     add('update, written, of what changed', ours && ours.written / MB, changed && changed / MB, 1.3, 'MB')
-    const head = results.packages.find(one => one.size === size && one.contender === 'superblock')?.head
+    const ofUpdate = (one: Results['packages'][number]) => one.contender === 'superblock' && one.way.to === '2'
+    const head = results.packages.find(one => one.size === size && ofUpdate(one))?.head
     const objects = of('update', 'sha256sum')?.read
     const needed = objects !== undefined && head !== undefined ? (objects + head) / MB : undefined
     add('update, read, of the changed objects and the head', ours && ours.read / MB, needed, 1.2, 'MB')

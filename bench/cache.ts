@@ -1,25 +1,17 @@
 /** What takes long to make is kept in .cache/bench, under a name made from all that goes into it. */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isThere } from '../src/base/files.ts'
+import { isThere, removeTree } from '../src/base/files.ts'
 import { PROJECT } from '../test/kit/project.ts'
-import { detachBelow } from './disk.ts'
 
 const CACHE = join(PROJECT, '.cache/bench')
 const UNFINISHED = join(CACHE, 'unfinished')
 
-/** Remove what an interrupted run left. The caller holds the lock: nobody else is at work here. */
-export async function openCache(): Promise<void> {
-  await detachBelow(CACHE)
-  await rm(UNFINISHED, { recursive: true, force: true })
-  await mkdir(UNFINISHED, { recursive: true })
-}
-
-/** A new folder for the time of this run. */
+/** A new folder for the time of this run: bench/run removes what is left of it. */
 export async function scratch(name: string): Promise<string> {
   const path = join(UNFINISHED, `${name}-${randomBytes(4).toString('hex')}`)
-  await mkdir(path)
+  await mkdir(path, { recursive: true })
   return path
 }
 
@@ -38,8 +30,15 @@ export async function cached(
   const unfinished = join(await scratch(name), 'it')
   await make(unfinished)
   await rename(unfinished, path)
+  // What it was made of before is not there any more.
+  const earlier = (await readdir(CACHE)).filter(entry => entry.replace(/-[0-9a-f]{16}$/, '') === name)
+  for (const entry of earlier) if (join(CACHE, entry) !== path) await removeTree(join(CACHE, entry))
   return path
 }
+
+/** What stands for functions among the ingredients: their text, without the numbers that a bundler appends to names. */
+export const code = (...functions: readonly ((...values: never[]) => unknown)[]): string =>
+  functions.join('\n').replace(/\b([A-Za-z]+)\d+\b/g, '$1')
 
 /** What stands for the contents of files and folders among the ingredients: sources that, when changed, make something else. */
 export async function sources(...paths: string[]): Promise<string> {

@@ -16,26 +16,29 @@ export interface Group {
   watchMemory(work: () => Promise<void>): Promise<{ pss: number; rss: number }>
   /** from now on its processes read at most so many bytes a second from the device */
   throttle(device: string, bytes: number): Promise<void>
-  /** kill what is left in it */
+  /** kill what is left in it, and remove it; again changes nothing */
   end(): Promise<void>
 }
 
 /** Milliseconds between two looks at the memory. */
 const LOOK = 40
 
-export async function makeGroup(name: string): Promise<Group> {
+const NAME = 'superblock-bench' // bench/run removes it after a run that was killed
+
+export async function makeGroup(): Promise<Group> {
   const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map(line => line.split(' '))
   const unified = mounts.find(([, , type]) => type === 'cgroup2')?.[1]
   if (unified === undefined) throw new Error('cannot measure: no cgroup2 file system is mounted')
   // Where the older hierarchy has the controller for disks, the newer one has not.
   const older = mounts.find(([, , type, options]) => type === 'cgroup' && options?.split(',').includes('blkio'))?.[1]
-  const main = join(unified, name)
-  const disks = older === undefined ? undefined : join(older, name)
+  const main = join(unified, NAME)
+  const disks = older === undefined ? undefined : join(older, NAME)
   for (const folder of [main, disks]) if (folder !== undefined) await mkdir(folder, { recursive: true })
   if (disks === undefined) await writeFile(join(unified, 'cgroup.subtree_control'), '+io')
   const enter = [main, disks].filter(folder => folder !== undefined).map(folder => `echo $$ >${folder}/cgroup.procs; `)
   const inside = (argv: readonly string[]) => ['sh', '-euc', `${enter.join('')}exec "$@"`, 'sh', ...argv]
-  const processes = async () => (await readFile(join(main, 'cgroup.procs'), 'utf8')).split('\n').filter(Boolean)
+  const processes = async (folder: string) =>
+    (await readFile(join(folder, 'cgroup.procs'), 'utf8')).split('\n').filter(Boolean)
 
   return {
     run: async argv => (await run(inside(argv))).stdout,
@@ -49,7 +52,7 @@ export async function makeGroup(name: string): Promise<Group> {
       let working = true
       const watching = (async () => {
         for (; working; await sleep(LOOK)) {
-          const all = await Promise.all((await processes()).map(memoryOf))
+          const all = await Promise.all((await processes(main)).map(memoryOf))
           peak.pss = Math.max(peak.pss, sum(all.map(one => one.pss)))
           peak.rss = Math.max(peak.rss, sum(all.map(one => one.rss)))
         }
@@ -68,10 +71,9 @@ export async function makeGroup(name: string): Promise<Group> {
     async end() {
       for (const folder of [main, disks]) {
         if (folder === undefined || !(await isThere(folder))) continue
-        for (let patience = 100; patience > 0; patience--) {
-          for (const pid of (await readFile(join(folder, 'cgroup.procs'), 'utf8')).split('\n').filter(Boolean))
-            kill(Number(pid))
-          if (await rmdir(folder).then(...yesOrNo)) break
+        for (let patience = 200; !(await rmdir(folder).then(...yesOrNo)); patience--) {
+          if (patience === 0) throw new Error(`cannot remove the control group ${folder}: a process in it does not end`)
+          for (const pid of await processes(folder)) kill(Number(pid))
           await sleep(50)
         }
       }

@@ -7,11 +7,17 @@ import type { Contender } from './contender.ts'
 import type { Materials } from './materials.ts'
 import { MB, type Results, type Scenario } from './report.ts'
 
-/** Results without any yet. */
+/** What decides how it is measured, and with what. */
+const METHOD = ['contenders', 'boot.sh', 'disk.ts', 'group.ts', 'materials.ts', 'measure.ts', 'trees.ts'].map(
+  name => `bench/${name}`,
+)
+
+/** Results without any yet. @param contenders all that there could be, whichever of them are measured */
 export async function emptyResults(command: string, contenders: readonly Contender[]): Promise<Results> {
   const osRelease = await readFile('/etc/os-release', 'utf8')
   const versions: Record<string, string> = {
     superblock: `${__VERSION__} (sources ${await sources('src')})`,
+    benchmark: `(sources ${await sources(...METHOD)})`,
     node: process.version,
   }
   const programs = new Set(contenders.flatMap(contender => contender.programs))
@@ -31,12 +37,12 @@ export async function emptyResults(command: string, contenders: readonly Contend
     packages: [],
     startUps: [],
     runs: [],
-    failed: [],
+    leftOut: [],
   }
 }
 
 /** Of the Debian package that a program is from. */
-async function versionOf(program: string): Promise<string> {
+export async function versionOf(program: string): Promise<string> {
   // Packages of before /bin became a link to /usr/bin still list their files there.
   const script = `path=$(readlink -f "$(command -v "$1")")
     package=$(dpkg -S "$path" || dpkg -S "\${path#/usr}")

@@ -3,7 +3,7 @@ import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../src/base/run.ts'
 import { builder } from '../test/kit/sample.ts'
-import { cached, scratch } from './cache.ts'
+import { cached, code, scratch } from './cache.ts'
 import type { Way } from './contender.ts'
 import { attach, makeExt4, megabytesOf } from './disk.ts'
 import { changedFiles, makeTrees, type Size, type Version } from './trees.ts'
@@ -33,7 +33,7 @@ const VERSIONS = ['0', '1', '2', '3'] as const
 /** @param ways images and devices are made of what these need, and of nothing else */
 export async function makeMaterials(size: Size, ways: readonly Way[]): Promise<Materials> {
   const trees = await makeTrees(size)
-  const keys = await cached('keys', [makeKeys.toString()], makeKeys)
+  const keys = await cached('keys', [code(makeKeys)], makeKeys)
   const repo = await cached(`repo-${size}`, Object.values(trees), async path => {
     for (const version of VERSIONS)
       await builder([
@@ -47,11 +47,11 @@ export async function makeMaterials(size: Size, ways: readonly Way[]): Promise<M
 
   const megabytes = Math.ceil(((await megabytesOf(trees[3])) * 1.25 + 64) / 64) * 64
   const image = (version: Version) =>
-    cached(`image-${size}-${version}`, [makeExt4.toString(), trees[version], `${megabytes}`], path =>
+    cached(`image-${size}-${version}`, [code(makeExt4), trees[version], `${megabytes}`], path =>
       makeExt4(path, megabytes, trees[version]),
     )
   const device = (version: Version) =>
-    cached(`device-${size}-${version}`, [makeDevice.toString(), repo, keys, `${megabytes}`], path =>
+    cached(`device-${size}-${version}`, [code(makeDevice, makeExt4), repo, keys, `${megabytes}`], path =>
       makeDevice(path, 4 * megabytes, repo, commits[version], keys),
     )
   const [images, devices]: [Materials['images'], Materials['devices']] = [{}, {}]
@@ -73,7 +73,7 @@ export async function makeMaterials(size: Size, ways: readonly Way[]): Promise<M
     async changes(from, to) {
       const list = await cached(
         `changes-${size}-${from}-${to}`,
-        [changedFiles.toString(), trees[from], trees[to]],
+        [code(changedFiles), trees[from], trees[to]],
         async path => writeFile(path, JSON.stringify(await changedFiles(trees[from], trees[to]))),
       )
       const files = JSON.parse(await readFile(list, 'utf8')) as string[]

@@ -1,13 +1,14 @@
 /** One installation from a stick to a disk, measured; and the packages that are on the sticks. */
-import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../src/base/run.ts'
-import { cached, scratch, sources } from './cache.ts'
+import { cached, code, scratch, sources } from './cache.ts'
 import type { Contender, Way } from './contender.ts'
 import { imageOf } from './contenders/slot.ts'
 import { attach, makeExt4, megabytesOf } from './disk.ts'
 import { makeGroup } from './group.ts'
+import { versionOf } from './machine.ts'
 import type { Materials } from './materials.ts'
 
 /** What one installation took. */
@@ -42,27 +43,24 @@ export interface Pack {
 
 /** The stick with the contender's package, made once. */
 export async function makeStick(contender: Contender, materials: Materials, way: Way): Promise<Pack> {
-  const { name, perBase } = contender
+  const { name, perBase, programs } = contender
   const label = `${name.replaceAll(' ', '-')}-${materials.size}-${perBase ? `${way.from}-` : ''}${way.to}`
-  const { repo, trees, keys } = materials
-  const ingredients = [
-    contender.pack.toString(),
-    await sources(...contender.sources),
-    keys,
-    repo,
-    imageOf(materials, way.to),
-  ]
-  const folder = await cached(`stick-${label}`, [...ingredients, trees[way.from]], async path => {
+  const { commits, keys } = materials
+  const versions = await Promise.all(programs.map(versionOf))
+  const makers = [code(contender.pack), await sources(...contender.sources), ...versions]
+  const parts = [keys, commits[way.from], commits[way.to], imageOf(materials, way.to)]
+  const folder = await cached(`stick-${label}`, [...makers, ...parts], async path => {
     const content = join(await scratch('content'), 'stick')
     await mkdir(content)
     const from = performance.now()
     await contender.pack(materials, way, content)
     const seconds = (performance.now() - from) / 1000
     await mkdir(path)
-    const bytes = Number((await run(['du', '--summarize', '--bytes', content])).stdout.split('\t')[0])
-    const { length } = await readdir(content, { recursive: true })
+    const entries = await readdir(content, { recursive: true, withFileTypes: true })
+    let bytes = 0
+    for (const entry of entries) if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size
     // Small files take a block and an inode each.
-    const megabytes = Math.ceil((await megabytesOf(content)) * 1.1 + length / 500) + 16
+    const megabytes = Math.ceil((await megabytesOf(content)) * 1.1 + entries.length / 500) + 16
     await makeExt4(join(path, 'stick.img'), megabytes, content)
     const head = await contender.head?.(content)
     await writeFile(join(path, 'made.json'), JSON.stringify({ bytes, seconds, head } satisfies Omit<Pack, 'stick'>))
@@ -85,48 +83,50 @@ export async function measure(
 ): Promise<Figures> {
   const work = await scratch('run')
   const at = (name: string) => join(work, name)
-  const template = contender.disk(materials, way)
-  if (template) await run(['cp', '--sparse=always', template, at('disk.img')])
-  else {
-    await writeFile(at('disk.img'), '')
-    await truncate(at('disk.img'), (await stat(imageOf(materials, way.to))).size)
-  }
-  await mkdir(at('place'))
-  const log = await open(at('log'), 'w')
-  const disk = await attach(at('disk.img'))
-  const stick = await attach(pack.stick, { readOnly: true })
-  const group = await makeGroup('superblock-bench')
+  const undo: (() => Promise<unknown>)[] = [() => run(['rm', '-rf', '--one-file-system', work])]
   try {
+    const template = contender.disk(materials, way)
+    if (template) await run(['cp', '--sparse=always', template, at('disk.img')])
+    const { size } = await stat(template ?? imageOf(materials, way.to))
+    // A disk has its room already; what finds room in a file would be measured as well.
+    await run(['fallocate', `--length=${size}`, at('disk.img')])
+    await mkdir(at('place'))
+    const log = await open(at('log'), 'w')
+    undo.push(() => log.close())
+    const disk = await attach(at('disk.img'))
+    undo.push(() => disk.remove())
+    const stick = await attach(pack.stick, { readOnly: true })
+    undo.push(() => stick.remove())
+    const group = await makeGroup()
+    undo.push(() => group.end())
     await stick.mount(at('stick'))
     if (rate !== undefined) await group.throttle(stick.device, rate)
     const place = { materials, way, group, disk, stick: at('stick'), folder: at('place'), log: log.fd }
     const installation = await contender.begin(place)
-    try {
-      await run(['sync'])
-      await writeFile('/proc/sys/vm/drop_caches', '3')
-      const before = { disk: await disk.transferred(), stick: await stick.transferred(), cpu: await group.cpu() }
-      let [seconds, cpu] = [0, 0]
-      const { pss, rss } = await group.watchMemory(async () => {
-        const from = performance.now()
-        await installation.run()
-        await installation.flush()
-        seconds = (performance.now() - from) / 1000
-        cpu = (await group.cpu()) - before.cpu
-      })
-      const written = (await disk.transferred()).written - before.disk.written
-      const read = (await stick.transferred()).read - before.stick.read
-      await installation.check()
-      await also?.(at('place'))
-      return { seconds, cpu, memory: pss, rss, read, written, load: loadavg()[0] ?? 0, steps: installation.steps }
-    } finally {
-      await installation.end()
-    }
+    undo.push(() => installation.end())
+    await run(['sync'])
+    await writeFile('/proc/sys/vm/drop_caches', '3')
+    const before = { disk: await disk.transferred(), stick: await stick.transferred(), cpu: await group.cpu() }
+    let [seconds, cpu] = [0, 0]
+    const { pss, rss } = await group.watchMemory(async () => {
+      const from = performance.now()
+      await installation.run()
+      await installation.flush()
+      seconds = (performance.now() - from) / 1000
+      cpu = (await group.cpu()) - before.cpu
+    })
+    const written = (await disk.transferred()).written - before.disk.written
+    const read = (await stick.transferred()).read - before.stick.read
+    await installation.check()
+    await also?.(at('place'))
+    return { seconds, cpu, memory: pss, rss, read, written, load: loadavg()[0] ?? 0, steps: installation.steps }
   } catch (error) {
-    throw new Error(`cannot measure ${contender.name}: ${await readFile(at('log'), 'utf8')}`, { cause: error })
+    throw new Error(`cannot measure ${contender.name}: ${await readFile(at('log'), 'utf8').catch(() => '')}`, {
+      cause: error,
+    })
   } finally {
-    await group.end()
-    await log.close()
-    for (const one of [disk, stick]) await one.remove()
-    await run(['rm', '-rf', '--one-file-system', work])
+    // What cannot be undone keeps nobody from the rest, and hides no error; bench/run tidies up at the end.
+    for (const step of undo.reverse())
+      await step().catch((error: Error) => process.stderr.write(`cannot tidy up: ${error.message}\n`))
   }
 }

@@ -43,8 +43,8 @@ export interface Results {
   /** seconds until the commands that somebody waits for have answered */
   startUps: Record<string, number>[]
   runs: Measured[]
-  /** contenders that did not work here */
-  failed: { size: Size; contender: string; why: string }[]
+  /** contenders that are not installed, or, with a size, did not work here */
+  leftOut: { size?: Size; contender: string; why: string }[]
 }
 
 export interface Median extends Figures {
@@ -155,7 +155,10 @@ export function markdown(results: Results): string {
     `\`${results.command}\` on ${results.date.slice(0, 10)}: ${machine.processor}, ${machine.cores} cores, ${Math.round(machine.memory / 2 ** 30)} GiB, ` +
       `${machine.system}, Linux ${machine.kernel}; load of the machine ${median(loads).toFixed(1)} in the middle, ${Math.max(...loads).toFixed(1)} at most. ` +
       `Versions: ${versions.join(', ')}.`,
-    ...results.failed.map(({ contender }) => `${contender} did not work here and was left out.`),
+    ...results.leftOut.map(
+      ({ contender, size, why }) =>
+        `${contender} was left out${size ? ` from ${size} MB on, since it did not work here` : `: ${why}`}.`,
+    ),
   )
   return `${parts.join('\n\n')}\n`
 }

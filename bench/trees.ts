@@ -6,23 +6,25 @@ import { run } from '../src/base/run.ts'
 import { PROJECT } from '../test/kit/project.ts'
 import { builder } from '../test/kit/sample.ts'
 import { makeTree } from '../test/kit/sysroot.ts'
-import { cached } from './cache.ts'
+import { cached, code } from './cache.ts'
 
 export type Version = '0' | '1' | '2' | '3'
 export type Size = 300 | 1000
 
 const SUITE = 'trixie'
-const LARGER = ['chromium', 'cage', 'fonts-noto-core', 'python3', 'gdb', 'git', 'vim', 'gstreamer1.0-plugins-good']
+const LARGER = ['chromium', 'cage', 'python3', 'fonts-dejavu']
 /** What a device of this size has no use for. */
 const WITHOUT = [
   ...['/usr/share/man/*', '/usr/share/locale/*', '/usr/share/doc/*'],
-  ...['gpu', 'media', 'infiniband', 'isdn', 'staging'].map(kind => `/usr/lib/modules/*/kernel/drivers/${kind}/*`),
-  '/usr/lib/modules/*/kernel/sound/*',
+  ...['gpu', 'media', 'infiniband', 'isdn', 'staging', 'iio', 'net/wireless', 'net/ethernet'].map(
+    kind => `/usr/lib/modules/*/kernel/drivers/${kind}/*`,
+  ),
+  ...['/usr/lib/modules/*/kernel/sound/*', '/usr/lib/udev/hwdb.d/*', '/usr/lib/*/gconv/*'],
 ]
 
 /** @returns the folder of each release, in OSTree's layout; release 0 is what devices leave the factory with: next to nothing */
 export async function makeTrees(size: Size): Promise<Record<Version, string>> {
-  const how = [makeTrees, rebuild, replace, makeTree].join('\n')
+  const how = code(makeTrees, filesBelow, spread, rebuild, replace, makeTree)
   const base = await makeBase(size)
   const initramfs = await cached(`initramfs-${size}`, [base], async path => {
     await builder(['initramfs', '--sysroot-image-path', base, '--out', path])
@@ -32,8 +34,9 @@ export async function makeTrees(size: Size): Promise<Record<Version, string>> {
   })
   const second = await cached(`tree-${size}-2`, [how, first], async path => {
     await run(['cp', '--archive', first, path])
-    const files = (await filesBelow(join(path, 'usr'))).filter(file => !file.includes('/usr/lib/modules/'))
-    for (const [at, file] of files.entries()) if (at % 20 === 10) await rebuild(file)
+    const all = await filesBelow(path)
+    const programs = all.filter(file => file.startsWith(join(path, 'usr/')) && !file.includes('/usr/lib/modules/'))
+    for (const file of spread(programs, Math.round(all.length / 20))) await rebuild(file)
   })
   const third = await cached(`tree-${size}-3`, [how, second], async path => {
     await run(['cp', '--archive', second, path])
@@ -67,6 +70,10 @@ async function filesBelow(folder: string): Promise<string[]> {
   const files = found.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name))
   return files.sort()
 }
+
+/** So many of them, at equal distances. */
+const spread = <T>(all: readonly T[], count: number): T[] =>
+  all.filter((_, at) => Math.floor((at * count) / all.length) !== Math.floor(((at + 1) * count) / all.length))
 
 const stream = (name: string) =>
   createCipheriv('aes-128-ctr', createHash('sha256').update(name).digest().subarray(0, 16), Buffer.alloc(16))

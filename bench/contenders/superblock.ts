@@ -1,5 +1,5 @@
 /** This product: the real service on an emulated device as root, with a stick that is a loop device. */
-import { mkdir, readdir } from 'node:fs/promises'
+import { copyFile, cp, mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../../src/base/run.ts'
@@ -10,6 +10,7 @@ import type { Snapshot } from '../../src/update/snapshot.ts'
 import { snapshots } from '../../test/kit/device.ts'
 import { PROJECT } from '../../test/kit/project.ts'
 import { builder } from '../../test/kit/sample.ts'
+import { scratch } from '../cache.ts'
 import type { Contender, Installation, Place } from '../contender.ts'
 import { COMPATIBLE, OS, REF } from '../materials.ts'
 
@@ -17,7 +18,7 @@ export const superblock: Contender = {
   name: 'superblock',
   kind: 'superblock',
   programs: ['ostree'],
-  sources: ['src/builder', 'src/package'],
+  sources: ['src', 'package-lock.json'],
   isSingle: false,
   perBase: false,
   async pack({ repo, keys, commits }, { to }, folder) {
@@ -38,6 +39,21 @@ export const superblock: Contender = {
   begin,
 }
 
+let copy: Promise<string> | undefined
+
+/**
+ * The programs as they were when the benchmark began, with a Node of their own: what is built meanwhile must not change
+ * what is measured, and of a program that the benchmark itself runs as well, PSS would count a part only.
+ */
+const programs = () => (copy ??= copyPrograms())
+
+async function copyPrograms(): Promise<string> {
+  const folder = await scratch('programs')
+  await cp(join(PROJECT, 'dist'), join(folder, 'dist'), { recursive: true })
+  await copyFile(process.execPath, join(folder, 'node'))
+  return folder
+}
+
 /** Seconds that anything may take. */
 const PATIENCE = 1800
 
@@ -50,7 +66,7 @@ async function begin({ materials, way, group, disk, stick, folder, log }: Place)
   const service = group.start(
     [
       ...['unshare', '--mount', '--pid', '--fork', '--kill-child', 'bash', join(PROJECT, 'bench/boot.sh')],
-      ...[at('root'), at('sysroot'), deployment, stick, at('shared'), PROJECT, process.execPath],
+      ...[at('root'), at('sysroot'), deployment, stick, at('shared'), PROJECT, await programs()],
     ],
     log,
   )
@@ -65,17 +81,29 @@ async function begin({ materials, way, group, disk, stick, folder, log }: Place)
     }
     throw new Error(`cannot see the installation end within ${PATIENCE} s`)
   }
-  const { offers } = await waitFor(({ offers, health }) => offers.length > 0 && health?.verdict !== 'checking')
-  // Whoever chooses has read the list first; by then it has been found out who the stick is.
-  await sleep(2000)
-  const [offer] = offers
-  if (!offer?.verdict.fits) throw new Error(`cannot install: ${JSON.stringify(offer?.verdict)}`)
+  const end = async () => {
+    await group.end()
+    await ended
+    await run(['umount', at('shared')])
+  }
+  const choose = async () => {
+    const { offers } = await waitFor(({ offers, health }) => offers.length > 0 && health?.verdict !== 'checking')
+    // Whoever chooses has read the list first; by then it has been found out who the stick is.
+    await sleep(2000)
+    const [offer] = offers
+    if (!offer?.verdict.fits) throw new Error(`cannot install: ${JSON.stringify(offer?.verdict)}`)
+    return offer
+  }
+  const offer = await choose().catch(async (error: unknown) => {
+    await end()
+    throw error
+  })
   const steps: Record<string, number> = {}
   return {
     steps,
     async run() {
       let [step, since] = ['', performance.now()]
-      const end = waitFor(({ job }) => {
+      const reboot = waitFor(({ job }) => {
         const now = job?.progress?.step ?? job?.state ?? ''
         if (now !== step) {
           if (step !== '') steps[step] = (steps[step] ?? 0) + (performance.now() - since) / 1000
@@ -83,24 +111,20 @@ async function begin({ materials, way, group, disk, stick, folder, log }: Place)
         }
         return job?.state === 'reboot'
       })
-      await Promise.all([client.install({ id: offer.id }), end])
+      await Promise.all([client.install({ id: offer.id }), reboot])
     },
     flush: async () => void (await run(['sync', '--file-system', at('sysroot')])),
     async check() {
       const { stdout } = await run(['ostree', 'admin', 'status', `--sysroot=${at('sysroot')}`])
       if (!stdout.trimStart().startsWith(`${OS} ${materials.commits[way.to]}`)) throw new Error(stdout)
     },
-    async end() {
-      await group.end()
-      await ended
-      await run(['umount', at('shared')])
-    },
+    end,
   }
 }
 
 /** Seconds that the commands a user waits for take while the service runs: the medians of five. */
 export async function startUps(folder: string): Promise<Record<string, number>> {
-  const superblock = [process.execPath, join(PROJECT, 'dist/superblock.js')]
+  const superblock = [join(await programs(), 'node'), join(await programs(), 'dist/superblock.js')]
   const commands = {
     'superblock --version': [...superblock, '--version'],
     'superblock status': [...superblock, '--socket', join(folder, 'shared/control.sock'), 'status'],

@@ -30,8 +30,8 @@ export const swupdate: Contender = {
   disk: () => undefined,
   async begin(place) {
     const { materials, group, disk, stick } = place
-    // The description names the device once for all; a mount namespace of its own lets it be ours.
-    const script = 'ln -sfn "$1" /mnt/slot; shift; exec "$@"'
+    // The description names the device once for all; in a mount namespace of its own /mnt is ours.
+    const script = 'mount -t tmpfs slots /mnt; ln -s "$1" /mnt/slot; shift; exec "$@"'
     const install = ['swupdate', '-i', join(stick, 'acme.swu'), '-k', join(materials.keys, 'cert.pem')]
     return slotInstallation(place, () =>
       group.run([

@@ -17,12 +17,13 @@ const results = (runs: Measured[]): Results => ({
   machine: { processor: 'one', cores: 2, memory: 2 ** 30, kernel: '6', system: 'Debian', versions: { ostree: '1' } },
   sizes: [{ size: 300, name: '370 MB', tree: 370 * MB, ways: [{ from: '1', to: '2', files: 233, bytes: 6 * MB }] }],
   packages: [
-    { size: 300, contender: 'superblock', way: { from: '0', to: '1' }, bytes: 200 * MB, seconds: 2, head: MB },
+    { size: 300, contender: 'superblock', way: { from: '0', to: '1' }, bytes: 200 * MB, seconds: 2, head: 9 * MB },
+    { size: 300, contender: 'superblock', way: { from: '1', to: '2' }, bytes: 200 * MB, seconds: 2, head: MB },
     { size: 300, contender: 'RAUC', way: { from: '0', to: '1' }, bytes: 200 * MB, seconds: 20, head: undefined },
   ],
   startUps: [{ 'superblock status': 0.3, 'superblock --version': 0.1 }],
   runs,
-  failed: [],
+  leftOut: [],
 })
 
 test('a median is the middle, or between the two in the middle', () => {
