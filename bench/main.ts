@@ -12,57 +12,23 @@ import { describe, emptyResults } from './machine.ts'
 import { type Materials, makeMaterials } from './materials.ts'
 import { makeStick, measure, type Pack } from './measure.ts'
 import { writeTables } from './page.ts'
-import { CONTENDERS, makePlan } from './plan.ts'
+import { CONTENDERS, makePlan, type Plan } from './plan.ts'
 import { plot } from './plot.ts'
 import { json, markdown, type Results, type Scenario } from './report.ts'
 import { addPackage, addSize, goOn, isMeasured } from './resume.ts'
+import type { Size } from './trees.ts'
 
 async function main(): Promise<void> {
-  const plan = await makePlan()
+  const plan = await makePlan(process.argv.slice(2))
   if (!plan) return
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
   const results = await emptyResults(command, CONTENDERS)
   results.leftOut.push(...plan.missing)
-  if (plan.resume && plan.json) await goOn(results, plan.json)
+  const sizes = plan.sizes.map(({ size }) => size)
+  if (plan.resume && plan.json) await goOn(results, plan.json, sizes)
   const keep = async () => void (plan.json && (await replaceFile(plan.json, json(results), 0o644)))
-  let contenders = plan.contenders
-  for (const { size, scenarios } of plan.sizes) {
-    /** One of the others that does not work here is named and takes no further part. */
-    const attempt = async <T>(contender: Contender, work: () => Promise<T>): Promise<T | undefined> => {
-      try {
-        return await work()
-      } catch (error) {
-        const { message, cause } = error as Error
-        if (contender === superblock || /ENOSPC|No space left/.test(`${message} ${cause}`)) throw error
-        results.leftOut.push({ size, contender: contender.name, why: message })
-        process.stderr.write(`left out from here on: ${contender.name}: ${message}\n${cause ?? ''}\n`)
-        contenders = contenders.filter(one => one !== contender)
-        return undefined
-      }
-    }
-    // Everything is made before anything is measured.
-    const ways = scenarios.map(({ way }) => way)
-    const materials = await makeMaterials(size, ways)
-    addSize(results, await describe(materials, scenarios))
-    const packs = await makePacks(contenders, materials, ways, attempt)
-    for (const { contender, way, stick: _, ...pack } of packs)
-      addPackage(results, { size, contender: contender.name, way, ...pack })
-    for (let round = 1; round <= plan.rounds; round++)
-      // In turn from one end and the other: whatever changes over time changes for all.
-      for (const scenario of scenarios)
-        for (const contender of round % 2 ? contenders : contenders.toReversed()) {
-          const pack = packs.find(one => one.contender === contender && one.way === scenario.way)
-          const run = { size, scenario: scenario.name, contender: contender.name, round }
-          if (!pack || isMeasured(results, run)) continue
-          const figures = await attempt(contender, () => measureOne(results, contender, materials, scenario, pack))
-          if (!figures) continue
-          results.runs.push({ ...run, ...figures })
-          process.stderr.write(
-            `${size} MB, round ${round}, ${scenario.name}: ${contender.name} ${figures.seconds.toFixed(2)} s\n`,
-          )
-          await keep()
-        }
-  }
+  const failed = new Set<Contender>()
+  for (const part of plan.sizes) await measureSize(plan, part, results, attempts(results, failed, part.size), keep)
   if (plan.rounds === 0) return
   await keep()
   const text = markdown(results)
@@ -72,6 +38,55 @@ async function main(): Promise<void> {
 }
 
 type Attempt = <T>(contender: Contender, work: () => Promise<T>) => Promise<T | undefined>
+
+/** One of the others that does not work here is named and takes no further part. */
+const attempts =
+  (results: Results, failed: Set<Contender>, size: Size): Attempt =>
+  async (contender, work) => {
+    if (failed.has(contender)) return undefined
+    try {
+      return await work()
+    } catch (error) {
+      const { message, cause } = error as Error
+      if (contender === superblock || /ENOSPC|No space left/.test(`${message} ${cause}`)) throw error
+      results.leftOut.push({ size, contender: contender.name, why: message })
+      process.stderr.write(`left out from here on: ${contender.name}: ${message}\n${cause ?? ''}\n`)
+      failed.add(contender)
+      return undefined
+    }
+  }
+
+/** All scenarios of a size, after everything for them has been made. @param keep called after every run */
+async function measureSize(
+  { contenders, rounds }: Plan,
+  { size, scenarios }: Plan['sizes'][number],
+  results: Results,
+  attempt: Attempt,
+  keep: () => Promise<void>,
+): Promise<void> {
+  const ways = scenarios.map(({ way }) => way)
+  const materials = await makeMaterials(size, ways)
+  addSize(results, await describe(materials, scenarios))
+  const packs = await makePacks(contenders, materials, ways, attempt)
+  for (const { contender, way, stick: _, ...pack } of packs)
+    addPackage(results, { size, contender: contender.name, way, ...pack })
+  for (let round = 1; round <= rounds; round++)
+    // In turn from one end and the other: whatever changes over time changes for all.
+    for (const scenario of scenarios)
+      for (const contender of round % 2 ? contenders : contenders.toReversed()) {
+        const pack = packs.find(one => one.contender === contender && one.way === scenario.way)
+        const run = { size, scenario: scenario.name, contender: contender.name, round }
+        if (!pack || isMeasured(results, run)) continue
+        const figures = await attempt(contender, () => measureOne(results, contender, materials, scenario, pack))
+        if (!figures) continue
+        results.runs.push({ ...run, ...figures })
+        process.stderr.write(
+          `${size} MB, round ${round}, ${scenario.name}: ${contender.name} ${figures.seconds.toFixed(2)} s\n`,
+        )
+        await keep()
+      }
+}
+
 type Made = Pack & { contender: Contender; way: Way }
 
 /** The sticks of all contenders, in their order. */
@@ -115,5 +130,6 @@ await main().catch((error: Error) => {
   const causes: string[] = []
   for (let one: unknown = error; one instanceof Error; one = one.cause) causes.push(one.message)
   process.stderr.write(`${causes.join('\n')}\n`)
-  process.exitCode = 1
+  // What is still being made, or waited for, is of no use any more.
+  process.exit(1)
 })

@@ -1,6 +1,5 @@
 /** The page that holds the tables: what is around them stays as it is. */
-import { writeFile } from 'node:fs/promises'
-import { readIfThere } from '../src/base/files.ts'
+import { readIfThere, replaceFile } from '../src/base/files.ts'
 
 const [START, END] = ['<!-- results -->', '<!-- /results -->']
 
@@ -20,5 +19,5 @@ export async function placeOfTables(file: string): Promise<[before: string, behi
 /** Put the tables into their place. */
 export async function writeTables(file: string, tables: string): Promise<void> {
   const [before, behind] = await placeOfTables(file)
-  await writeFile(file, `${before}\n\n${tables}\n${behind}`)
+  await replaceFile(file, `${before}\n\n${tables}\n${behind}`, 0o644)
 }

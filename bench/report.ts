@@ -157,7 +157,7 @@ export function markdown(results: Results): string {
       `Versions: ${versions.join(', ')}.`,
     ...results.leftOut.map(
       ({ contender, size, why }) =>
-        `${contender} was left out${size ? ` from ${size} MB on, since it did not work here` : `: ${why}`}.`,
+        `${contender} was left out${size ? ` from ${size} MB on, since it did not work here` : ''}: ${why.split('\n')[0]}.`,
     ),
   )
   return `${parts.join('\n\n')}\n`

@@ -1,19 +1,23 @@
 /** Going on with an earlier run: hours of it may be there. */
 import { readIfThere } from '../src/base/files.ts'
 import type { Measured, Results } from './report.ts'
+import type { Size } from './trees.ts'
 
 /**
  * Take over what was measured before.
+ * @param now the sizes that are measured now
  * @throws when it was measured on another machine, in another way, or with other versions
  */
-export async function goOn(results: Results, file: string): Promise<void> {
+export async function goOn(results: Results, file: string, now: readonly Size[]): Promise<void> {
   const text = await readIfThere(file)
   if (text === undefined)
     return void process.stderr.write(`${file} is not there yet: everything is measured from the beginning\n`)
-  const { command, machine, sizes, packages, startUps, runs } = parse(text, file)
+  const { command, machine, sizes, packages, startUps, runs, leftOut } = parse(text, file)
   if (JSON.stringify(machine) !== JSON.stringify(results.machine))
     throw new Error(`cannot go on with ${file}: it is of another machine, or of other versions; name a new file`)
   Object.assign(results, { sizes, packages, startUps, runs })
+  // Who is not installed, or does not work with what is measured now, is seen anew.
+  results.leftOut.push(...leftOut.filter(one => one.size !== undefined && !now.includes(one.size)))
   results.command = [...new Set([...command.split('; '), results.command])].join('; ')
 }
 
@@ -25,17 +29,17 @@ function parse(text: string, file: string): Results {
   }
 }
 
-type Size = Results['sizes'][number]
+type Described = Results['sizes'][number]
 
 /**
  * Add what this run knows of a size to what is known already; its packages are told anew.
  * @throws when the systems are not the same
  */
-export function addSize(results: Results, size: Size): void {
+export function addSize(results: Results, size: Described): void {
   const before = results.sizes.find(one => one.size === size.size)
   const isSame =
-    ({ from, to }: Size['ways'][number]) =>
-    (one: Size['ways'][number]) =>
+    ({ from, to }: Described['ways'][number]) =>
+    (one: Described['ways'][number]) =>
       one.from === from && one.to === to
   for (const way of before?.ways ?? []) {
     const now = size.ways.find(isSame(way))

@@ -64,6 +64,50 @@ test('the budget is held against the fastest image-based contender, and what can
   })
 })
 
+test('each line of the budget is what it is asked to be', () => {
+  const runs = [
+    measured('superblock', 'full installation', 1, 4),
+    measured('ostree delta', 'full installation', 1, 10),
+    measured('RAUC', 'full installation', 1, 5),
+    measured('superblock', 'update', 1, 2, { read: 3 * MB, written: 9 * MB }),
+    measured('ostree delta', 'update', 1, 1.6),
+    measured('casync', 'update', 1, 8),
+    measured('sha256sum', 'update', 1, 0.1, { read: 2 * MB }),
+    measured('superblock', 'update, stick of 20 MB/s', 1, 3),
+    measured('Mender', 'update, stick of 20 MB/s', 1, 20),
+    // Of another system, whose lines are its own.
+    { ...measured('RAUC', 'update', 1, 1), size: 1000 as const },
+  ]
+  const packages = results([]).packages
+  const delta = { size: 300, contender: 'ostree delta', way: { from: '0', to: '1' }, bytes: MB, seconds: 50 } as const
+  const lines = budget({ ...results(runs), packages: [...packages, { ...delta, head: undefined }] })
+  expect(lines.map(({ what, limit, measured }) => [what, limit, measured].join(' | '))).toEqual([
+    '370 MB: update, against casync | 0.25 | 0.25',
+    '370 MB: update, against ostree delta | 1.3 | 1.25',
+    '370 MB: update, stick of 20 MB/s, against Mender | 0.1 | 0.15',
+    '370 MB: full installation, against ostree delta | 0.5 | 0.4',
+    '370 MB: full installation, against RAUC | 1.5 | 0.8',
+    '370 MB: update, written, of what changed | 7.800000000000001 | 9',
+    '370 MB: update, read, of the changed objects and the head | 3.5999999999999996 | 3',
+    '370 MB: memory at most | 150 | 100',
+    '370 MB: RSS of all processes added up, at most | 150 | 160',
+    '370 MB: making a full package, against RAUC | 0.2 | 0.1',
+    '370 MB: making a full package, against ostree delta | 0.2 | 0.04',
+    '`superblock status` | 0.25 | 0.3',
+    '`superblock --version` | 0.12 | 0.1',
+  ])
+})
+
+test('who was left out is named, and why', () => {
+  const leftOut = [
+    { contender: 'RAUC', why: 'not installed: rauc' },
+    { size: 1000 as const, contender: 'Mender', why: 'cannot measure Mender\nin all detail' },
+  ]
+  const text = markdown({ ...results([measured('superblock', 'update', 1, 2)]), leftOut })
+  expect(text).toContain('RAUC was left out: not installed: rauc.')
+  expect(text).toContain('Mender was left out from 1000 MB on, since it did not work here: cannot measure Mender.')
+})
+
 test('tables and picture name every contender, with its ratio to ours', () => {
   const all = results([measured('superblock', 'update', 1, 2), measured('RAUC', 'update', 1, 9)])
   const text = markdown(all)

@@ -27,21 +27,25 @@ const asSize = (one: ReturnType<typeof size>) => one as unknown as Results['size
 
 test('what was measured before is there, and is not measured again', async () => {
   const run = { size: 300, scenario: 'update', contender: 'RAUC', round: 1 } as const
-  await writeFile(file, JSON.stringify(results({ runs: [{ ...run, ...figures }] })))
+  const [small, large, missing] = [{ size: 300 as const }, { size: 1000 as const }, {}]
+  const leftOut = [small, large, missing].map(of => ({ ...of, contender: 'Mender', why: 'it failed' }))
+  await writeFile(file, JSON.stringify(results({ runs: [{ ...run, ...figures }], leftOut })))
   const now = results({ command: 'npm run bench -- --resume' })
-  await goOn(now, file)
+  await goOn(now, file, [300])
   expect(now.command).toBe('npm run bench; npm run bench -- --resume')
+  expect(now.leftOut, 'what is measured now is seen anew').toEqual([leftOut[1]])
   expect(isMeasured(now, run)).toBe(true)
-  expect(isMeasured(now, { ...run, round: 2 })).toBe(false)
+  for (const other of [{ round: 2 }, { contender: 'casync' }, { scenario: 'full' }, { size: 1000 as const }])
+    expect(isMeasured(now, { ...run, ...other })).toBe(false)
 })
 
 test('nobody goes on with what other versions have measured, or with what is no result', async () => {
   await writeFile(file, JSON.stringify(results()))
   const { machine } = results()
   const other = results({ machine: { ...machine, versions: { ostree: '2' } } })
-  await expect(goOn(other, file)).rejects.toThrow(/other versions; name a new file/)
+  await expect(goOn(other, file, [])).rejects.toThrow(/other versions; name a new file/)
   await writeFile(file, '{"runs": [')
-  await expect(goOn(results(), file)).rejects.toThrow(`cannot go on with ${file}: it is not a result`)
+  await expect(goOn(results(), file, [])).rejects.toThrow(`cannot go on with ${file}: it is not a result`)
 })
 
 test('a part that is measured again leaves the rest of its size as it was known', () => {
@@ -49,10 +53,19 @@ test('a part that is measured again leaves the rest of its size as it was known'
   addSize(all, asSize(size([way('0', 100), way('1', 5)])))
   addPackage(all, { size: 300, contender: 'RAUC', way: { from: '0', to: '1' }, bytes: 1, seconds: 9, head: undefined })
   addPackage(all, { size: 300, contender: 'RAUC', way: { from: '1', to: '2' }, bytes: 1, seconds: 8, head: undefined })
+  addPackage(all, {
+    size: 300,
+    contender: 'casync',
+    way: { from: '1', to: '2' },
+    bytes: 1,
+    seconds: 6,
+    head: undefined,
+  })
   addSize(all, asSize(size([way('1', 5)])))
   addPackage(all, { size: 300, contender: 'RAUC', way: { from: '1', to: '2' }, bytes: 1, seconds: 7, head: undefined })
+  addPackage(all, { size: 1000, contender: 'RAUC', way: { from: '1', to: '2' }, bytes: 1, seconds: 5, head: undefined })
   expect(all.sizes).toEqual([size([way('0', 100), way('1', 5)])])
-  expect(all.packages.map(one => one.seconds)).toEqual([9, 7])
+  expect(all.packages.map(one => one.seconds)).toEqual([9, 6, 7, 5])
 })
 
 test('runs with systems that are not the same are not put together', () => {
