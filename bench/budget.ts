@@ -53,8 +53,8 @@ export function budget(results: Results): Line[] {
     add('update, read, of the changed objects and the head', ours && ours.read / MB, needed, 1.2, 'MB')
     const all = middle.filter(one => one.size === size && one.contender === 'superblock')
     const most = (of: 'memory' | 'rss') => (all.length > 0 ? Math.max(...all.map(one => one[of])) / MB : undefined)
-    add('memory at most', most('memory'), 1, 150, 'MB')
-    add('RSS of all processes added up, at most', most('rss'), 1, 150, 'MB')
+    add('memory, largest median', most('memory'), 1, 150, 'MB')
+    add('RSS of all processes added up, largest median', most('rss'), 1, 150, 'MB')
 
     const made = (contender: string) =>
       results.packages.find(one => one.size === size && one.contender === contender && one.way.to === '1')?.seconds

@@ -21,7 +21,8 @@ import type { Size } from './trees.ts'
 async function main(): Promise<void> {
   const plan = await makePlan(process.argv.slice(2))
   if (!plan) return
-  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
+  const quoted = process.argv.slice(2).map(word => (/^[\w.,/=-]+$/.test(word) ? word : `'${word}'`))
+  const command = `npm run bench -- ${quoted.join(' ')}`.trim()
   const results = await emptyResults(command, CONTENDERS)
   results.leftOut.push(...plan.missing)
   const sizes = plan.sizes.map(({ size }) => size)

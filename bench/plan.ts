@@ -1,5 +1,6 @@
 /** What there is to measure, and what of it was chosen on the command line. */
-import { access } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { run } from '../src/base/run.ts'
@@ -38,7 +39,7 @@ const HELP = `npm run bench -- [options]
   --runs N         rounds (7); 0 only makes what would be measured
   --only A,B       these contenders, by the start of their names: ${CONTENDERS.map(({ name }) => name).join(', ')}
   --scenario TEXT  only scenarios with this in their name: ${SCENARIOS.map(({ name }) => name).join('; ')}
-  --json FILE      all runs, their medians, the budget, and the machine; written after every run
+  --json FILE      all runs, their medians, the budget, and the machine; written after every run, in place of what was there
   --resume         go on with what FILE has already: only what is missing of it is measured
   --markdown FILE  the tables, or the part of the file between the comments "results" (standard output in any case)
   --svg FILE       a picture
@@ -78,17 +79,25 @@ export async function makePlan(args: string[]): Promise<Plan | undefined> {
   if (!Number.isInteger(rounds) || rounds < 0 || values.runs === '')
     throw new Error(`cannot measure "${values.runs}" rounds: give a whole number`)
   if (values.resume && !values.json) throw new Error('cannot go on: name the file of the earlier run with --json')
-  for (const file of [values.json, values.markdown, values.svg])
-    if (file !== undefined)
-      await access(dirname(resolve(file))).catch(() => {
-        throw new Error(`cannot write ${file}: its folder is not there`)
-      })
+  for (const file of [values.json, values.markdown, values.svg]) if (file !== undefined) await canBeWritten(file)
   if (values.markdown !== undefined) await placeOfTables(values.markdown)
   const sizes = scenariosOf(values)
   const contenders = await contendersOf(values.only)
   if (process.getuid?.() !== 0) throw new Error('cannot measure: loop devices and control groups need root; use sudo')
   const { resume, json, markdown, svg } = values
   return { rounds, sizes, ...contenders, resume, json, markdown, svg }
+}
+
+/** @throws when it could not: hours later is too late to see it */
+async function canBeWritten(file: string): Promise<void> {
+  await access(dirname(resolve(file)), constants.W_OK).catch(() => {
+    throw new Error(`cannot write ${file}: its folder is not there, or is not writable`)
+  })
+  const isFolder = await stat(file).then(
+    found => found.isDirectory(),
+    () => false,
+  )
+  if (isFolder) throw new Error(`cannot write ${file}: it is a folder`)
 }
 
 function scenariosOf({ quick, size, scenario }: { quick: boolean; size?: string; scenario: string }): Plan['sizes'] {

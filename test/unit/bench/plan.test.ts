@@ -38,6 +38,7 @@ test.each([
   [['--size', '1000', '--scenario', 'installation, stick'], 'it is not part of a run of 1000 MB'],
   [['--resume'], 'cannot go on: name the file of the earlier run with --json'],
   [['--json', '/nowhere/at/all.json'], 'cannot write /nowhere/at/all.json: its folder is not there'],
+  [['--svg', '/tmp'], 'cannot write /tmp: it is a folder'],
 ])('%s is refused', async (args, why) => {
   await withPrograms('ostree')
   await expect(makePlan(args)).rejects.toThrow(why)
