@@ -32,7 +32,7 @@ function parse(text: string, file: string): Results {
 type Described = Results['sizes'][number]
 
 /**
- * Add what this run knows of a size to what is known already; its packages are told anew.
+ * Add what this run knows of a size to what is known already.
  * @throws when the systems are not the same
  */
 export function addSize(results: Results, size: Described): void {
