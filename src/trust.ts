@@ -32,6 +32,12 @@ export const REFUSALS = [
   'already-installed',
   'needs-base',
   'no-space',
+  'no-inodes',
+  'wrong-commit',
+  'unbootable',
+  'unholdable',
+  'etc-conflict',
+  'store-damaged',
   'changed',
 ] as const
 export type RefusalCode = (typeof REFUSALS)[number]

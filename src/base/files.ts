@@ -1,7 +1,7 @@
 /** Durable files: what these functions wrote is there whole after a power cut, or not at all. */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, lstat, mkdir, open, readdir, readFile, readlink, rename, rm, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errno } from './failure.ts'
 
@@ -67,6 +67,41 @@ export async function readIfThere(path: string): Promise<string | undefined> {
     if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
     throw error
   }
+}
+
+/**
+ * A regular file's bytes, or undefined where nothing has this name. A pipe or a device is not waited for.
+ * @param limit bytes
+ * @throws Error when it is no regular file or has more bytes; system errors
+ */
+export async function readBounded(path: string, limit: number): Promise<Buffer | undefined> {
+  let file: FileHandle
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+  try {
+    const found = await file.stat()
+    if (!found.isFile()) throw new Error(`${path} is not a file`)
+    if (found.size > limit) throw new Error(`${path} has more than ${limit} bytes`)
+    const buffer = Buffer.alloc(found.size)
+    let filled = 0
+    while (filled < buffer.length) {
+      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, filled)
+      if (bytesRead === 0) break
+      filled += bytesRead
+    }
+    return buffer.subarray(0, filled)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Where a link leads, or undefined where there is none. */
+export async function readLink(path: string): Promise<string | undefined> {
+  return readlink(path).catch(() => undefined)
 }
 
 /** The folder's entry names in a fixed order; none where there is no such folder. */

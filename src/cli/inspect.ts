@@ -60,8 +60,8 @@ async function examine(opened: Opened): Promise<Report> {
     if (verdict.fits) report.manifest = manifest
     else report.claims = manifest
     if (verdict.fits) {
-      const members = new Map((await readIndex(source, head, manifest)).map(member => [member.path, member.size]))
-      report.deltas = manifest.deltas.map(({ from, path }) => ({ from, size: members.get(path) ?? 0 }))
+      const index = await readIndex(source, head, manifest)
+      report.deltas = manifest.deltas.map(({ from, path }) => ({ from, size: index.find(path)?.size ?? 0 }))
     }
   } catch (error) {
     report.trouble = asFailure(error, 'read the rest').message

@@ -58,7 +58,7 @@ export const mediumWords = (medium: MediumInfo, t: Texts): string =>
   medium.state
 
 export const problemWords = (problem: Problem, t: Texts): { text: string; next: string } => ({
-  text: whatWords(problem.code, {}, t, problem.text),
+  text: whatWords(problem.code, problem.facts, t, problem.text),
   next: own(t.next, problem.code) ?? problem.next,
 })
 

@@ -15,6 +15,8 @@ const Install = v.strictObject({
   id: v.optional(v.pipe(v.string(), v.minLength(8))),
   path: v.optional(v.pipe(v.string(), v.startsWith('/', 'must be an absolute path'))),
   allowDowngrade: v.optional(v.boolean()),
+  disownNewer: v.optional(v.boolean()),
+  reason: v.optional(v.pipe(v.string(), v.maxLength(500))),
 })
 const Rollback = v.strictObject({
   index: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),

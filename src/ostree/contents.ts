@@ -23,6 +23,8 @@ export interface Commit {
   root: { tree: string; meta: string }
   /** the metadata's strings; values of other types are left out */
   metadata: Map<string, string>
+  /** the GVariant type of everything that its metadata has, by key */
+  types: Map<string, string>
   /** the refs it was made for; empty when it does not say */
   boundTo: string[]
 }
@@ -46,8 +48,10 @@ export function parseCommit(checksum: string, bytes: Buffer): Commit {
   const fields = checked(checksum, bytes, FORMAT.commit)
   const [metadata, parent, , , , timestamp, tree, meta] = fields
   const strings = new Map<string, string>()
+  const types = new Map<string, string>()
   let boundTo: string[] = []
   for (const [key, entry] of metadata as [string, { type: string; value: Value }][]) {
+    types.set(key, entry.type)
     if (entry.type === 's') strings.set(key, entry.value as string)
     if (entry.type === 'as' && key === 'ostree.ref-binding') boundTo = entry.value as string[]
   }
@@ -57,6 +61,7 @@ export function parseCommit(checksum: string, bytes: Buffer): Commit {
     timestamp: Number((timestamp as Buffer).readBigUInt64BE()),
     root: { tree: hex(tree), meta: hex(meta) },
     metadata: strings,
+    types,
     boundTo,
   }
 }

@@ -44,3 +44,14 @@ export const changeAdmin = (engine: Engine, verb: string, rest: readonly string[
 /** Run an ostree verb that changes the sysroot's repo: to its end, whatever becomes of us. */
 export const changeRepo = (engine: Engine, verb: readonly string[], rest: readonly string[], onPulse?: OnPulse) =>
   runUninterrupted(['ostree', ...verb, `--repo=${engine.repo}`, ...rest], engine, { onPulse })
+
+/**
+ * Change files of the sysroot for which ostree has no verb: in a mount namespace of its own, where /sysroot can be written even if
+ * it is mounted read-only, and to its end, whatever becomes of us.
+ * @param script for sh; its arguments are "$1" and so on
+ */
+export const changeFiles = (engine: Engine, script: string, ...rest: string[]): Promise<RunResult> => {
+  const writable = 'w=$1; s=$2; shift 2; [ -w "$w" ] || mount -o remount,rw "$s"; '
+  const where = [join(engine.repo, 'objects'), join(engine.sysroot, 'sysroot')]
+  return runUninterrupted(['unshare', '--mount', 'sh', '-euc', `${writable}${script}`, 'sh', ...where, ...rest], engine)
+}

@@ -1,35 +1,72 @@
-/** Which objects of a package the device's repo lacks: asked of the file system, since ostree has no verb for it. */
-import { readdir, readFile } from 'node:fs/promises'
+/** Objects of the device's repo: which of a package's are there and can be relied on, asked of the file system, since ostree has no verb for it. */
+import { lstatSync, type Stats } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno } from '../base/failure.ts'
-import { isThere } from '../base/files.ts'
-import { plainPath } from './unpack.ts'
+import { isThere, readBounded } from '../base/files.ts'
+import { takeTurn } from '../base/turn.ts'
+import { isNamed, METADATA_LIMIT, parseObjectPath, plainPath } from './object.ts'
 
-const OBJECT = /^objects\/([0-9a-f]{2})\/([0-9a-f]{62})\.([a-z]+)$/
+/** An object as a package's index describes it. */
+interface Described {
+  path: string
+  /** bytes of it in an archive */
+  size: number
+  /** bytes of a content object's content */
+  unpacked: number
+}
 
 /**
- * Listing the fan-out folders that are asked about beats one lstat an object, and finds symlinks too, which such repos
- * keep as symlinks. A commit that an interrupted pull left incomplete counts as missing.
+ * Which of these objects the repo lacks. One whose file has another size than it must have is none: a power cut or worn flash
+ * has left it so, and ostree goes by names alone. A commit that an interrupted pull left incomplete is none either.
  * @param repo a bare repo of any kind
- * @param paths as in a package: `objects/xx/….{filez,dirtree,dirmeta,commit,commitmeta}`
- * @returns those of `paths` that are not there; one that is not an object's path is never there
+ * @param isUnsound those of right size that were found to be damaged
+ * @returns the places of those in `objects`; one that is not an object's path is never there
  */
-export async function missingObjects(repo: string, paths: readonly string[]): Promise<Set<string>> {
-  const asked = paths.map(path => {
-    const [, prefix = '', rest = '', kind = ''] = OBJECT.exec(path) ?? []
-    // An archive's content object is compressed; a bare repo has the same object, by the same checksum, plain.
-    return { path, prefix, rest, name: plainPath(`${rest}.${kind}`), isCommit: kind === 'commit' }
-  })
-  const prefixes = new Set(asked.map(object => object.prefix).filter(prefix => prefix !== ''))
-  const there = new Map<string, Set<string>>()
-  const list = async (prefix: string) => there.set(prefix, await namesIn(join(repo, 'objects', prefix)))
-  const [partial] = await Promise.all([namesIn(join(repo, 'state')), ...[...prefixes].map(list)])
-  const missing = new Set<string>()
-  for (const { path, prefix, rest, name, isCommit } of asked) {
-    const incomplete = isCommit && partial.has(`${prefix}${rest}.commitpartial`)
-    if (incomplete || !there.get(prefix)?.has(name)) missing.add(path)
+export async function lacking(
+  repo: string,
+  objects: Iterable<Described>,
+  isUnsound: (path: string) => boolean = () => false,
+): Promise<number[]> {
+  const partial = await namesIn(join(repo, 'state'))
+  const places: number[] = []
+  const turn = takeTurn()
+  let place = 0
+  for (const object of objects) {
+    if (isUnsound(object.path) || !isHere(repo, object, partial)) places.push(place)
+    place++
+    if (turn.isOver()) await turn.pass()
   }
-  return missing
+  return places
+}
+
+function isHere(repo: string, object: Described, partial: ReadonlySet<string>): boolean {
+  const named = parseObjectPath(object.path)
+  if (!named) return false
+  if (named.kind === 'commit' && partial.has(`${named.checksum}.commitpartial`)) return false
+  const found = statusOf(join(repo, plainPath(object.path)))
+  if (!found) return false
+  // What is attached to a commit may have grown here; a link has no content, and is as long as its target.
+  if (named.kind === 'commitmeta' || found.isSymbolicLink()) return true
+  if (named.kind !== 'filez') return found.size === object.size
+  // A repo of mode bare-user keeps links as files, of whose size the index knows nothing.
+  return found.size === object.unpacked || object.unpacked === 0
+}
+
+/** One thing after the other takes a fraction of the time that waiting for each takes. */
+export function statusOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    if (errno(error) === 'ENOTDIR' || errno(error) === 'EIO' || errno(error) === 'ELOOP') return undefined
+    throw error
+  }
+}
+
+/** Bytes of a content object's content, by its path in an archive; of a link 0, as the index has it; undefined where it is not here. */
+export function contentSize(repo: string, path: string): number | undefined {
+  const found = statusOf(join(repo, plainPath(path)))
+  return found?.isSymbolicLink() ? 0 : found?.size
 }
 
 /** Every object of a repo that commits consist of, by path; what is attached to a commit is none. */
@@ -47,14 +84,11 @@ export async function hasCommit(repo: string, commit: string): Promise<boolean> 
   return (await isThere(object)) && !(await isThere(join(repo, 'state', `${commit}.commitpartial`)))
 }
 
-/** The bytes of a metadata object of the repo by its path in a package, or undefined where it is not there. */
-export async function readObject(repo: string, path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(join(repo, path))
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return undefined
-    throw error
-  }
+/** The bytes of a metadata object of the repo by its path in a package; undefined where it is not there, or is not what its name says. */
+export async function readSound(repo: string, path: string): Promise<Buffer | undefined> {
+  const named = parseObjectPath(path)
+  const bytes = await readBounded(join(repo, path), METADATA_LIMIT).catch(() => undefined)
+  return named && bytes && isNamed(named.checksum, bytes) ? bytes : undefined
 }
 
 async function namesIn(folder: string): Promise<Set<string>> {

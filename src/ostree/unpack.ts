@@ -22,10 +22,13 @@ import { errno, Failure } from '../base/failure.ts'
 import { letGo } from '../base/heap.ts'
 import { type Attributes, getAttributes, setAttributes } from './attributes.ts'
 import { format, parse, type Value } from './gvariant.ts'
+import { isMode } from './tree.ts'
 
 /** Modes of repos that keep content as plain files, of which devices have one: as root, and without root. */
 export type PlainMode = 'bare' | 'bare-user-only'
 
+/** Bytes of a link's target at most: PATH_MAX, without its NUL. */
+const LINK_LIMIT = 4095
 /** Bytes of a header at most: file systems give a file's extended attributes some 64 KiB together. */
 const HEADER_LIMIT = 128 * 1024
 /** Bytes of compressed content above which another thread unpacks it. */
@@ -45,9 +48,6 @@ interface Header {
   target: string
   attributes: Attributes
 }
-
-/** Where an object of an archive repo lies in a repo of a plain mode. */
-export const plainPath = (path: string): string => path.replace(/\.filez$/, '.file')
 
 /** One content object of an archive repo, and where its file goes. */
 export interface Unpacking {
@@ -95,6 +95,7 @@ async function unpackBytes(bytes: Buffer, to: Unpacking): Promise<void> {
   const packed = bytes.subarray(8 + length)
   const content = isLink(header) ? packed : await inflate(packed, to.size)
   if (content.length !== to.size || beginHash(header).update(content).digest('hex') !== to.checksum) throw wrong(to)
+  checkHoldable(header, to)
   if (isLink(header)) {
     symlinkSync(header.target, to.path)
     if (to.mode === 'bare') lchownSync(to.path, header.uid, header.gid)
@@ -149,6 +150,7 @@ async function unpackFile(
       compressed.destroy()
     }
     if (size !== to.size || hash.digest('hex') !== to.checksum) throw wrong(to)
+    checkHoldable(header, to)
     furnish(sink.fd, header, to.mode)
     if (header.attributes.length > 0) await setAttributes(to.path, header.attributes)
   } finally {
@@ -184,11 +186,22 @@ function readHeader(bytes: Buffer, length: number, to: Unpacking): Header {
   // The kernel reads a name up to its NUL, wherever that is.
   for (const [name] of attributes) if (name.length < 2 || name.indexOf(0) !== name.length - 1) throw wrong(to)
   const type = header.mode & constants.S_IFMT
-  if (type !== constants.S_IFREG && type !== constants.S_IFLNK) throw wrong(to)
-  // Not as another owner's, and without what needs one: ostree refuses that in such a repo.
-  const raised = !isLink(header) && header.mode & 0o7002
-  if (to.mode === 'bare-user-only' && (header.uid || header.gid || attributes.length || raised)) throw wrong(to)
+  if ((type !== constants.S_IFREG && type !== constants.S_IFLNK) || !isMode(header.mode)) throw wrong(to)
+  // An empty link, or one that is too long, is none that a file system takes.
+  if (isLink(header) && (target === '' || Buffer.byteLength(target) > LINK_LIMIT)) throw wrong(to)
   return header
+}
+
+/** Not as another owner's, and without what needs one: ostree refuses that in such a repo. It is said of what was found genuine only. */
+function checkHoldable(header: Header, { checksum, mode }: Unpacking): void {
+  const raised = !isLink(header) && header.mode & 0o7002
+  if (mode !== 'bare-user-only' || !(header.uid || header.gid || header.attributes.length || raised)) return
+  const owner = `${header.uid}:${header.gid}`
+  throw new Failure(
+    'unholdable',
+    `cannot accept the object ${checksum}: it has an owner (${owner}), modes or attributes that this device's store does not keep; ask its maker for a release that was committed with owner 0:0`,
+    { facts: { owner } },
+  )
 }
 
 const isLink = ({ mode }: Header) => (mode & constants.S_IFMT) === constants.S_IFLNK
@@ -220,25 +233,40 @@ function furnish(file: number, { uid, gid, mode }: Header, of: PlainMode): void 
 }
 
 /**
- * Whether the file is this object, whole and furnished.
+ * Whether the file is this object, whole and furnished: its time is set last.
  * @param buffer used for reading
  */
 export async function isObject(path: string, checksum: string, mode: PlainMode, buffer: Buffer): Promise<boolean> {
+  const found = await lstat(path)
+  return (found.isSymbolicLink() || found.mtimeMs === 0) && hasContent(path, checksum, mode, buffer)
+}
+
+/**
+ * Whether the file has owner, mode, attributes and content of this object.
+ * @param buffer used for reading
+ */
+export async function hasContent(path: string, checksum: string, mode: PlainMode, buffer: Buffer): Promise<boolean> {
   const found = await lstat(path)
   const plain: Header = { uid: 0, gid: 0, mode: found.mode, target: '', attributes: [] }
   const header: Header =
     mode === 'bare' ? { ...plain, uid: found.uid, gid: found.gid, attributes: await getAttributes(path) } : plain
   if (isLink(header)) return beginHash({ ...header, target: await readlink(path) }).digest('hex') === checksum
-  return found.isFile() && found.mtimeMs === 0 && (await hashFile(path, buffer, beginHash(header))) === checksum
+  return found.isFile() && (await hashFile(path, buffer, beginHash(header))) === checksum
 }
 
 /** SHA-256 of a file, after what was hashed already. */
 export async function hashFile(path: string, buffer: Buffer, hash: Hash = createHash('sha256')): Promise<string> {
+  await addFile(path, hash, buffer)
+  return hash.digest('hex')
+}
+
+/** @param buffer used for reading */
+export async function addFile(path: string, hash: Hash, buffer: Buffer): Promise<void> {
   const file = await open(path)
   try {
     for (;;) {
       const { bytesRead } = await file.read(buffer)
-      if (bytesRead === 0) return hash.digest('hex')
+      if (bytesRead === 0) return
       hash.update(buffer.subarray(0, bytesRead))
     }
   } finally {

@@ -1,12 +1,12 @@
 /** Members: each checked against the signed index (header, hash, padding) before anything else sees it. */
 import { createHash, hash as digest } from 'node:crypto'
 import { type FileHandle, open, rm, unlink } from 'node:fs/promises'
-import { setImmediate as others } from 'node:timers/promises'
 import { Failure } from '../base/failure.ts'
 import { letGo } from '../base/heap.ts'
 import type { Source } from '../base/source.ts'
+import { takeTurn } from '../base/turn.ts'
 import { BLOCK, END, isZero, padded, ustarHeader } from './header.ts'
-import { archiveSize, type Member } from './index.ts'
+import type { Member } from './index.ts'
 import { LIMITS } from './limits.ts'
 import { readExactly } from './source.ts'
 
@@ -51,7 +51,7 @@ function checkHeader(member: Member, block: Buffer): void {
  */
 export async function* readMembers(
   source: Source,
-  members: readonly Member[],
+  members: Iterable<Member>,
 ): AsyncGenerator<{ member: Member; bytes: Buffer }> {
   for await (const batch of readBatches(source, members)) yield* batch
 }
@@ -59,7 +59,7 @@ export async function* readMembers(
 /** @param buffer makes the place for a batch; where it gives the same place again, a batch must not be kept */
 async function* readBatches(
   source: Source,
-  members: readonly Member[],
+  members: Iterable<Member>,
   buffer: (length: number) => Buffer = Buffer.allocUnsafeSlow,
 ) {
   for await (const { group, parts } of readAhead(source, batches(members), buffer))
@@ -116,7 +116,7 @@ function twoBuffers(): (length: number) => Buffer {
  * As many members as make 1 MiB, wherever they lie: a package that only updates is read here and there, and one small
  * read after another would take its time.
  */
-function* batches(members: readonly Member[]): Generator<Reading<{ member: Member; part: number; at: number }[]>> {
+function* batches(members: Iterable<Member>): Generator<Reading<{ member: Member; part: number; at: number }[]>> {
   const empty = (): Reading<{ member: Member; part: number; at: number }[]> => ({ parts: [], length: 0, group: [] })
   let batch = empty()
   let unpacked = 0
@@ -174,29 +174,27 @@ export type Checked = Buffer | { file: string }
  */
 export async function takeMembers(
   source: Source,
-  members: readonly Member[],
+  members: Iterable<Member>,
   take: (member: Member, content: Checked) => Promise<void>,
   scratch: string,
   onBytes?: OnBytes,
 ): Promise<void> {
   const buffer = twoBuffers()
-  for (const { large, run } of bySize(members)) {
-    if (large)
-      for (const member of run) {
-        await copyMember(source, member, scratch, onBytes, buffer)
-        try {
-          await take(member, { file: scratch })
-        } finally {
-          await rm(scratch, { force: true })
-        }
+  for (const { large, small } of bySize(members)) {
+    if (large) {
+      await copyMember(source, large, scratch, onBytes, buffer)
+      try {
+        await take(large, { file: scratch })
+      } finally {
+        await rm(scratch, { force: true })
       }
-    else
-      for await (const batch of readBatches(source, run, buffer)) {
-        await takeAll(batch, take)
-        // Only now: what lives on while garbage is looked for is kept for long.
-        letGo(batch.reduce((sum, { member }) => sum + member.size + member.unpacked, 0))
-        onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
-      }
+    }
+    for await (const batch of readBatches(source, small, buffer)) {
+      await takeAll(batch, take)
+      // Only now: what lives on while garbage is looked for is kept for long.
+      letGo(batch.reduce((sum, { member }) => sum + member.size + member.unpacked, 0))
+      onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
+    }
   }
 }
 
@@ -206,15 +204,13 @@ async function takeAll(
   take: (member: Member, content: Checked) => Promise<void>,
 ): Promise<void> {
   const begun: Promise<void>[] = []
-  let since = performance.now()
+  const turn = takeTurn()
   try {
     for (const { member, bytes } of batch) {
       const taking = take(member, bytes)
       taking.catch(() => {}) // awaited below
       begun.push(taking)
-      if (performance.now() - since < TURN) continue
-      await others()
-      since = performance.now()
+      if (turn.isOver()) await turn.pass()
     }
   } finally {
     await Promise.allSettled(begun)
@@ -225,22 +221,19 @@ async function takeAll(
 /** Is it read piece by piece, since it or what it becomes is too much to be held at once? */
 const isLarge = (member: Member) => room(member) > READ || member.unpacked > UNPACKED
 
-/** The same members in the same order, in runs of those that share reads and those that need several each. */
-function* bySize(members: readonly Member[]): Generator<{ large: boolean; run: Member[] }> {
-  let current: { large: boolean; run: Member[] } | undefined
-  for (const member of members) {
-    const large = isLarge(member)
-    if (current?.large !== large) {
-      if (current) yield current
-      current = { large, run: [] }
-    }
-    current.run.push(member)
+/** The same members in the same order: each that needs several reads, and before the next of those all that share some. */
+function* bySize(members: Iterable<Member>): Generator<{ large?: Member; small: Iterable<Member> }> {
+  const iterator = members[Symbol.iterator]()
+  let next = iterator.next()
+  const smallOnes = function* () {
+    for (; !next.done && !isLarge(next.value); next = iterator.next()) yield next.value
   }
-  if (current) yield current
+  while (!next.done) {
+    const large = isLarge(next.value) ? next.value : undefined
+    if (large) next = iterator.next()
+    yield { ...(large && { large }), small: smallOnes() }
+  }
 }
-
-/** Milliseconds until everything else gets its turn: what is done with a small member may be done synchronously. */
-const TURN = 20
 
 async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten
@@ -285,17 +278,22 @@ function* pieces(member: Member) {
  * @param members from `readIndex`
  * @throws Failure as readMember
  */
-export async function verifyWhole(source: Source, members: readonly Member[], onBytes?: OnBytes): Promise<void> {
+export async function verifyWhole(source: Source, members: Iterable<Member>, onBytes?: OnBytes): Promise<void> {
   const buffer = twoBuffers()
-  for (const { large, run } of bySize(members)) {
-    if (large) for (const member of run) await stream(source, member, buffer, onBytes, () => {})
-    else
-      for await (const batch of readBatches(source, run, buffer))
-        onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
+  let end = END
+  const seen = function* () {
+    for (const member of members) {
+      end = member.header + room(member) + END
+      yield member
+    }
   }
-  const size = archiveSize(members)
-  if (!isZero(await readExactly(source, size - END, END))) throw atEnd('its end marker is not there')
-  if ((await source.read(size, 1)).length > 0) throw atEnd('there is something after its end')
+  for (const { large, small } of bySize(seen())) {
+    if (large) await stream(source, large, buffer, onBytes, () => {})
+    for await (const batch of readBatches(source, small, buffer))
+      onBytes?.(batch.reduce((sum, { member }) => sum + room(member), 0))
+  }
+  if (!isZero(await readExactly(source, end - END, END))) throw atEnd('its end marker is not there')
+  if ((await source.read(end, 1)).length > 0) throw atEnd('there is something after its end')
 }
 
 const WRONG_HASH = 'its bytes are not those that the signed index states'

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { Failure } from '../base/failure.ts'
 import type { Source } from '../base/source.ts'
 import { BLOCK, isZero, padded, readHeader } from './header.ts'
-import { archiveSize, type Member, parseIndex } from './index.ts'
+import { type Index, parseIndex } from './index.ts'
 import { LIMITS } from './limits.ts'
 import type { Manifest } from './manifest.ts'
 import { readExactly, truncated } from './source.ts'
@@ -115,7 +115,7 @@ async function body(reader: Sequential, header: { path: string; size: number }, 
  * @param manifest what `parseManifest` made of `head.manifest`, after the signatures were found good
  * @throws Failure `tampered`, `truncated`, `media-gone`, `media-error`
  */
-export async function readIndex(source: Source, head: Head, manifest: Manifest): Promise<Member[]> {
+export async function readIndex(source: Source, head: Head, manifest: Manifest): Promise<Index> {
   const reader = sequential(source, head.indexAt, head.ahead)
   const header = readHeader(await reader.take(BLOCK))
   if (header?.path !== 'index' || header.size !== manifest.index.size)
@@ -125,11 +125,10 @@ export async function readIndex(source: Source, head: Head, manifest: Manifest):
   if (!isZero(padding)) throw tampered('the index is not padded with zeros')
   if (createHash('sha256').update(bytes).digest('hex') !== manifest.index.sha256)
     throw tampered('the index is not the one that its manifest states')
-  const members = parseIndex(bytes, manifest, reader.position())
-  const size = archiveSize(members)
-  if (source.size < size) throw truncated()
-  if (source.size > size) throw tampered('there is something after its end')
-  return members
+  const index = await parseIndex(bytes, manifest, reader.position())
+  if (source.size < index.archiveSize) throw truncated()
+  if (source.size > index.archiveSize) throw tampered('there is something after its end')
+  return index
 }
 
 interface Sequential {

@@ -70,7 +70,7 @@ export async function writePackage(out: string, input: NewPackage): Promise<{ id
     },
   }
   const bytes = encodeManifest(manifest)
-  parseIndex(index, parseManifest(bytes), 0) // what a reader would refuse is not written
+  await parseIndex(index, parseManifest(bytes), 0) // what a reader would refuse is not written
   const signatures = inOrder((await sign?.(bytes)) ?? [])
   const archive = pack({ highWaterMark: CHUNK })
   const fill = async () => {

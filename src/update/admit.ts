@@ -1,22 +1,21 @@
 /** From an open package file to a verdict and a plan: bounded head, signatures, only then the manifest, then what it costs. */
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { Failure } from '../base/failure.ts'
-import { bytes } from '../base/text.ts'
+import { surplusOf } from '../ostree/deploy.ts'
 import type { Engine } from '../ostree/engine.ts'
-import { bootObjects } from '../ostree/kernel.ts'
-import { hasCommit, missingObjects, readObject } from '../ostree/objects.ts'
-import { freeBytes, reservedBytes } from '../ostree/space.ts'
+import { etcChanges, etcConflict } from '../ostree/etc.ts'
+import { hasCommit, lacking } from '../ostree/objects.ts'
+import { bootedOf, type Deployment } from '../ostree/status.ts'
 import { type StagedMode, stagedModeFor } from '../ostree/storage.ts'
-import { padded, BLOCK as TAR_BLOCK } from '../package/header.ts'
-import type { Member } from '../package/index.ts'
-import { LIMITS } from '../package/limits.ts'
+import type { Index, Member, Members } from '../package/index.ts'
 import { type Manifest, parseManifest } from '../package/manifest.ts'
-import { readHead, readIndex, readMember, type Source } from '../package/read.ts'
+import { readHead, readIndex, type Source } from '../package/read.ts'
 import { type Keyring, type Signer, verifySignatures } from '../package/signature.ts'
 import { type Device, judge, judgeSignatures, type Refused, refuse } from '../trust.ts'
+import { needsOf, placesOf, roomTaken, treeOnDevice } from './plan.ts'
+import { type Release, readRelease } from './release.ts'
+import { type Needs, NOTHING, noRoom, shortage } from './room.ts'
 import type { Plan } from './snapshot.ts'
-import { alreadyStaged, stagedSize } from './staging.ts'
+import { stagedSize, stagingFolder } from './staging.ts'
+import { freedBy } from './surplus.ts'
 
 /** What one look at a package found out, as far as the look got. */
 export interface Examined {
@@ -32,25 +31,29 @@ export interface Admitted extends Required<Examined> {
   /** how objects are staged */
   mode: StagedMode
   /** members still to be copied from the stick, in the order they lie there */
-  wanted: Member[]
+  wanted: Members
   /** bytes that the import will write: what ostree does not take as it was staged */
   imported: number
   /** members that planning has read already, by path: nothing is read twice */
-  read: Map<string, Buffer>
+  read: ReadonlyMap<string, Buffer>
   /** bytes that were read for all this: the head, and members that planning needed */
   bytesRead: number
+  /** releases that go before anything is staged, since there would be no room for it else */
+  surplus: Deployment[]
 }
 
-/** Deploying writes a merged /etc, folders and links beside the objects themselves. */
-const CHECKOUT_SLACK = 16 * 1024 * 1024
-const BLOCK = 4096
-const onDisk = (size: number) => Math.ceil(size / BLOCK) * BLOCK + BLOCK
-
+/** What a package is judged by. */
 export interface Judges {
   device: Device
   keyring: Keyring
   required: number
   allowDowngrade: boolean
+  /** what is on the device, in boot order */
+  deployments: readonly Deployment[]
+  /** how many of them are kept */
+  keep: number
+  /** SHA-256 of the manifest that was shown: no other is looked at any further */
+  shown?: string
 }
 
 /**
@@ -69,6 +72,8 @@ export async function admit(
   const { device, keyring, required } = judges
   const head = await readHead(source)
   examined.id = head.id
+  if (judges.shown !== undefined && head.id !== judges.shown)
+    return refuse('changed', 'it is no longer the package that was shown')
   const checked = await verifySignatures(head.manifest, head.signatures, keyring)
   const trusted = judgeSignatures(checked, keyring.keys.length, head.signatures.length, required)
   if (!trusted.fits) return trusted
@@ -78,115 +83,136 @@ export async function admit(
   const verdict = judge(manifest, checked.signers, required, device, { downgrade: judges.allowDowngrade })
   if (!verdict.fits) return verdict
 
-  const members = await readIndex(source, head, manifest)
-  const objects = members.filter(member => member.path.startsWith('objects/'))
-  const missing = await missingObjects(
-    engine.repo,
-    objects.map(member => member.path),
-  )
-  const needed = objects.filter(member => missing.has(member.path))
-  const objectBytes = objects.length > 0 ? total(needed) : Number.POSITIVE_INFINITY
-  const delta = await usableDelta(manifest, members, objectBytes, engine)
-  if (objects.length === 0 && !delta)
-    return refuse(
-      'needs-base',
-      `it only updates from ${bases(manifest)}, which this device does not have. Use a full package`,
-      { bases: bases(manifest) },
-    )
-  const wanted = delta ? [delta] : needed
-
-  const read = new Map<string, Buffer>()
-  const spaceOnBoot =
-    delta && objects.length === 0 ? 0 : await bootSpace(manifest, members, missing, source, engine, read)
-  const shared = (await stat(engine.repo)).dev === (await stat(folder)).dev
+  const index = await readIndex(source, head, manifest)
   const mode = await stagedModeFor(engine, folder)
+  const contents = await contentsOf(manifest, index, source, engine, mode)
+  if ('fits' in contents) return contents
+  const { wanted, delta, release } = contents
+  const tree = release ?? (await treeOnDevice(engine, device.bootedCommit))
+  const changes = await etcChanges(engine)
+  if (release) {
+    const conflict = await etcConflict('/etc', changes, release.typeInEtc)
+    if (conflict) return inTheWay(conflict)
+  }
+  const needs = await needsOf(
+    engine,
+    { wanted, mode, ...tree, ...(delta && { delta: delta.unpacked }) },
+    judges.deployments,
+    changes,
+  )
+  const room = await findRoom(engine, folder, head.id, needs, judges, path => index.find(path) !== undefined)
+  if ('fits' in room) return room
+
   const linked = !delta && mode !== 'archive-z2'
-  const written = sum(wanted, member => stagedSize(member, mode))
-  // Beside the unpacked objects the one that is being unpacked.
-  const packed = linked ? wanted.reduce((most, { size }) => Math.max(most, size), 0) : 0
-  const staged = sum(wanted, member => onDisk(stagedSize(member, mode))) + packed
-  const unpacked = needed.length > 0 ? sum(needed, member => onDisk(member.unpacked)) : (delta?.unpacked ?? 0)
-  const imported = linked ? 0 : unpacked
+  const imported = linked ? 0 : sum(wanted, member => member.unpacked)
   const plan: Plan = {
     way: delta ? 'delta' : 'objects',
     members: wanted.length,
-    bytesToRead: total(wanted),
-    bytesToWrite: written + imported,
-    spaceOnSysroot: (shared ? staged : 0) + imported + CHECKOUT_SLACK,
-    spaceOnBoot,
+    bytesToRead: sum(wanted, ({ size }) => size),
+    bytesToWrite: sum(wanted, member => stagedSize(member, mode)) + imported,
+    spaceOnSysroot: needs.sysroot.bytes + needs.state.bytes,
+    spaceOnBoot: needs.boot.bytes,
+    ...(room.surplus.length > 0 && { removes: room.surplus.map(({ version, commit }) => ({ version, commit })) }),
   }
-  const there = Math.min(staged, await alreadyStaged(folder, head.id))
-  const short = await lackOfSpace(plan, shared ? 0 : staged, there, engine, folder)
-  if (short) return short
-  const planned = [...read.values()].reduce((all, { length }) => all + TAR_BLOCK + padded(length), 0)
-  const bytesRead = (members[0]?.header ?? source.size) + planned
-  return { id: head.id, manifest, signers: checked.signers, plan, mode, wanted, imported, read, bytesRead }
+  return {
+    ...{ id: head.id, manifest, signers: checked.signers, plan, mode, wanted, imported },
+    ...{ read: release?.read ?? new Map(), surplus: room.surplus },
+    bytesRead: (index.at(0).header ?? source.size) + (release?.bytesRead ?? 0),
+  }
+}
+
+/** What is to be read of a package on this device, and the release in it, unless it is a delta's alone. */
+async function contentsOf(
+  manifest: Manifest,
+  index: Index,
+  source: Source,
+  engine: Engine,
+  mode: StagedMode,
+): Promise<{ wanted: Members; delta?: Member; release?: Release } | Refused> {
+  const isDelta = (member: Member) => manifest.deltas.some(({ path }) => path === member.path)
+  if (index.length === manifest.deltas.length) {
+    const delta = await usableDelta(manifest, index, Number.POSITIVE_INFINITY, engine)
+    if (delta) return { wanted: onlyOne(delta), delta }
+    const bases = manifest.deltas.map(({ from }) => from.slice(0, 8)).join(', ')
+    return refuse('needs-base', `it only updates from ${bases}, which this device does not have. Use a full package`, {
+      bases,
+    })
+  }
+  const release = await readRelease(manifest, engine, mode, { index, source })
+  if ('fits' in release) return release
+  const objects = (await lacking(engine.repo, index, path => release.unsound.has(path))).filter(place => {
+    const member = index.at(place)
+    return member.path.startsWith('objects/') && !isDelta(member)
+  })
+  const wanted = index.only(objects)
+  const delta = await usableDelta(
+    manifest,
+    index,
+    sum(wanted, ({ size }) => size),
+    engine,
+  )
+  // A delta takes what the device has for sound.
+  return delta && release.unsound.size === 0 ? { wanted: onlyOne(delta), delta, release } : { wanted, release }
+}
+
+const onlyOne = (member: Member): Members => [member]
+
+const sum = (members: Iterable<Member>, of: (member: Member) => number): number => {
+  let all = 0
+  for (const member of members) all += of(member)
+  return all
 }
 
 /** The delta from a commit that is here, when reading it costs less than reading the missing objects. */
-async function usableDelta(manifest: Manifest, members: Member[], objectBytes: number, engine: Engine) {
+async function usableDelta(manifest: Manifest, index: Index, objectBytes: number, engine: Engine) {
   let best: Member | undefined
   for (const { from, path } of manifest.deltas) {
-    const member = members.find(candidate => candidate.path === path)
+    const member = index.find(path)
     if (member && member.size < Math.min(objectBytes, best?.size ?? Number.POSITIVE_INFINITY))
       if (await hasCommit(engine.repo, from)) best = member
   }
   return best
 }
 
-const sum = (members: readonly Member[], of: (member: Member) => number) =>
-  members.reduce((all, member) => all + of(member), 0)
-const total = (members: readonly Member[]) => sum(members, ({ size }) => size)
-const bases = (manifest: Manifest) => manifest.deltas.map(delta => delta.from.slice(0, 8)).join(', ')
+const IN_THE_WAY = {
+  'folder-in-release': 'is a file here and a folder in the release',
+  'file-in-release': 'is a folder with changes here and a file in the release',
+  'special-file': 'is neither a file nor a folder, and cannot be carried over',
+} as const
 
-/** Bytes that a kernel and initramfs new to this device will take on /boot; 0 when it has them. */
-async function bootSpace(
-  manifest: Manifest,
-  members: readonly Member[],
-  missing: ReadonlySet<string>,
-  source: Source,
-  engine: Engine,
-  read: Map<string, Buffer>,
-): Promise<number> {
-  const byPath = new Map(members.map(member => [member.path, member]))
-  const files = await bootObjects(manifest.commit, async path => {
-    const member = byPath.get(path)
-    if (!missing.has(path)) return readObject(engine.repo, path)
-    if (!member || member.size > LIMITS.memory) return undefined
-    const content = read.get(path) ?? (await readMember(source, member))
-    read.set(path, content)
-    return content
-  })
-  if (!files) throw new Failure('tampered', 'cannot plan the installation: the package lacks a part of its own tree')
-  if (!files.some(path => missing.has(path))) return 0
-  return files.reduce((all, path) => all + onDisk(byPath.get(path)?.unpacked ?? 0), 0)
-}
+/** @param conflict what ostree would stop at in the middle of the deployment */
+export const inTheWay = ({ path, why }: { path: string; why: keyof typeof IN_THE_WAY }): Refused =>
+  refuse('etc-conflict', `${path} ${IN_THE_WAY[why]}. Move it away, then try again`, { path, why })
 
 /**
- * @param onVar bytes that staging takes where it does not share the file system of /sysroot
- * @param there those of them that it has already
+ * Is there room? What the end of the installation would remove anyway goes first where there is none else.
+ * @returns which releases have to go first, or the refusal
  */
-async function lackOfSpace(
-  plan: Plan,
-  onVar: number,
-  there: number,
+async function findRoom(
   engine: Engine,
   folder: string,
-): Promise<Refused | undefined> {
-  const say = (what: string, need: number, have: number) =>
-    refuse(
-      'no-space',
-      `it needs ${bytes(need)} on ${what}, ${bytes(have)} are free. Remove something, then try again`,
-      {
-        ...{ where: what, need, free: have },
-      },
-    )
-  const sysroot = Math.max(0, (await freeBytes(engine.repo)) - (await reservedBytes(engine.repo)))
-  const onSysroot = plan.spaceOnSysroot - (onVar > 0 ? 0 : there)
-  if (sysroot < onSysroot) return say('/sysroot', onSysroot, sysroot)
-  const room = onVar > 0 ? await freeBytes(folder) : 0
-  if (room < onVar - there) return say('/var', onVar - there, room)
-  const free = await freeBytes(join(engine.sysroot, 'boot'))
-  if (free < plan.spaceOnBoot) return say('/boot', plan.spaceOnBoot, free)
-  return undefined
+  id: string,
+  needs: Needs,
+  { deployments, keep }: Judges,
+  isNeeded: (path: string) => boolean,
+): Promise<{ surplus: Deployment[] } | Refused> {
+  const places = await placesOf(engine, folder)
+  const own = await stagingFolder(folder, id)
+  const staged = own === undefined ? NOTHING : await roomTaken(own)
+  const taken = { state: atMost(staged, needs.state) }
+  if (!(await shortage(places, needs, taken))) return { surplus: [] }
+  const booted = bootedOf(deployments)
+  const surplus = surplusOf(deployments, keep - 1, one => one.commit === booted?.commit)
+  const freed = surplus.length > 0 ? await freedBy(engine, surplus, deployments, isNeeded) : NOTHING
+  const short = await shortage(places, needs, { ...taken, sysroot: freed })
+  if (!short) return { surplus }
+  const removable = deployments
+    .filter(one => !one.booted && !one.pinned && one.index > 0)
+    .map(one => one.version || one.commit.slice(0, 8))
+  return noRoom(short, removable)
 }
+
+const atMost = (a: { bytes: number; inodes: number }, b: { bytes: number; inodes: number }) => ({
+  bytes: Math.min(a.bytes, b.bytes),
+  inodes: Math.min(a.inodes, b.inodes),
+})

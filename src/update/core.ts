@@ -4,6 +4,7 @@ import type { Log } from '../base/log.ts'
 import type { Source } from '../base/source.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
+import type { Leftover } from '../ostree/tidy.ts'
 import type { Judges } from './admit.ts'
 import type { DeviceState } from './device.ts'
 import type { History } from './history.ts'
@@ -30,6 +31,8 @@ export interface Surroundings {
   onChange: () => void
   /** the running step came further */
   onMove: () => void
+  /** what could not be removed: it is told of, and tried again */
+  tidied: (left: readonly Leftover[]) => void
 }
 
 export interface Core extends Surroundings {

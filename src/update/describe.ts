@@ -29,6 +29,8 @@ export function sentence(state: Active): string {
   switch (state.at) {
     case 'installing':
       if (state.paused) return state.paused.text
+      if (state.waiting)
+        return `${state.waiting.text}${state.step === 'admit' || state.step === 'stage' ? stays : mayGo}`
       if (state.step === 'admit') return `Checking the package.${stays}`
       if (state.step === 'stage')
         return `Copying ${to} ${stick === 'none' ? 'to the device' : 'from the stick'}.${stays}`
@@ -37,10 +39,12 @@ export function sentence(state: Active): string {
       return `Going back to ${to}.`
     case 'undoing':
       return `Stopped: ${state.cause.text}. Taking back what was done.`
-    case 'reboot':
+    case 'reboot': {
+      const before = state.cause ? `This could not be called off: ${state.cause.text}. ` : ''
       return state.job.kind === 'install'
-        ? `${upper(to)} is installed and starts with the next reboot.${mayGo}`
-        : `${upper(to)} starts with the next reboot.`
+        ? `${before}${upper(to)} is installed and starts with the next reboot.${mayGo}`
+        : `${before}${upper(to)} starts with the next reboot.`
+    }
     case 'trying':
       return `${upper(to)} is running; its health is being checked. Do not switch off.`
     case 'falling-back':
@@ -53,12 +57,33 @@ export function sentence(state: Active): string {
       return `${upper(state.cause.text)}. The device is back on ${from}.`
     case 'failed':
       if (state.stuck) return `${upper(state.cause.text)}. Call support, and install nothing before.`
-      return state.job.kind === 'install'
-        ? `${upper(state.cause.text)}. Nothing was changed: the device runs ${from}.`
-        : `${upper(state.cause.text)}.`
+      if (state.job.kind !== 'install') return `${upper(state.cause.text)}.`
+      return changes(state)
+        ? `${upper(state.cause.text)}. The device runs ${from}.${changes(state)}`
+        : `${upper(state.cause.text)}. Nothing was changed: the device runs ${from}.`
     case 'cancelled':
-      return 'Cancelled. Nothing was changed.'
+      return `Cancelled.${changes(state) || ' Nothing was changed.'}`
   }
+}
+
+/** Why it ended, goes back or waits. */
+function causeOf(state: Active): Cause | undefined {
+  if (state.at === 'installing') return state.paused ?? state.waiting
+  return state.at !== 'reboot' && 'cause' in state ? state.cause : undefined
+}
+
+/** What is not as it was before the job, though it failed or was called off. */
+export function changedBy(state: Active): JobInfo['changed'] {
+  if ((state.at !== 'failed' && state.at !== 'cancelled') || state.job.kind !== 'install') return undefined
+  const removed = (state.job.removed ?? []).map(({ version }) => version)
+  const remains = state.remains ? state.job.to.version : ''
+  return removed.length > 0 || remains !== '' ? { removed, remains } : undefined
+}
+
+function changes(state: Active): string {
+  const { removed = [], remains = '' } = changedBy(state) ?? {}
+  const gone = removed.length > 0 ? ` To make room, version ${removed.join(' and ')} was removed.` : ''
+  return remains === '' ? gone : `${gone} Version ${remains} is still on the device, but does not start.`
 }
 
 /** @param isSilent the stick with the package does not answer */
@@ -70,7 +95,8 @@ export function describeJob(
 ): JobInfo {
   const { job } = state
   const waiting = waitsForStick(state, isSilent) ? SILENT : undefined
-  const cause = 'cause' in state ? state.cause : state.at === 'installing' ? (state.paused ?? waiting) : undefined
+  const cause = causeOf(state) ?? waiting
+  const kept = state.at === 'reboot' ? state.cause : undefined
   return {
     kind: job.kind,
     id: job.id,
@@ -84,6 +110,8 @@ export function describeJob(
     cancellable: isCancellable(state),
     stick: stickOf(state),
     ...(state.at === 'failed' && state.stuck ? { stuck: true } : {}),
+    ...(changedBy(state) ? { changed: changedBy(state) } : {}),
+    ...(kept ? { notCancelled: kept } : {}),
     text: waiting?.text ?? sentence(state),
     ...(cause ? { code: cause.code } : {}),
     ...(cause?.facts ? { facts: cause.facts } : {}),

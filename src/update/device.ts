@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { type Facts, Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import type { Config } from '../config.ts'
+import { commitFacts } from '../ostree/commit-facts.ts'
 import type { Engine } from '../ostree/engine.ts'
-import { commitInfo } from '../ostree/show.ts'
 import { type Deployment, deployments } from '../ostree/status.ts'
 import type { Device } from '../trust.ts'
 import type { Record } from './journal.ts'
@@ -12,6 +12,7 @@ import type { DeploymentInfo, HistoryEntry } from './snapshot.ts'
 import type { DeploymentName, Machine } from './state.ts'
 
 export interface DeviceState {
+  /** timestamp: RFC 3339; '' of a commit that cannot be read, or of no time that a calendar has */
   deployments: (Deployment & { timestamp: string })[]
   booted: Deployment & { timestamp: string }
   /** RFC 3339: the newest commit that is deployed or ever ran */
@@ -19,29 +20,29 @@ export interface DeviceState {
   bootId: string
 }
 
-/** Commits never change, so what `ostree show` says of one is asked once. */
-const timestamps = new Map<string, string>()
-
 /** The later of two RFC 3339 times; an empty one is before all. */
 export const later = (a: string, b: string) => (Date.parse(b) > (Date.parse(a) || 0) ? b : a)
 
 /**
  * Ask ostree.
+ * @param remembered RFC 3339: the newest release that ran here
+ * @param disowned commits that an operator has gone back from for good: how new they are does not count
  * @throws Failure `not-booted` when the running system is no deployment
  */
-export async function readDevice(engine: Engine, remembered: string): Promise<DeviceState> {
+export async function readDevice(
+  engine: Engine,
+  remembered: string,
+  disowned: readonly string[] = [],
+): Promise<DeviceState> {
   // Where nothing was ever deployed ostree would only say that it finds no repo.
   if (!(await isThere('/run/ostree-booted'))) throw notBooted()
-  const list = await Promise.all(
-    (await deployments(engine)).map(async deployment => {
-      const known = timestamps.get(deployment.commit) ?? (await commitInfo(engine.repo, deployment.commit)).timestamp
-      timestamps.set(deployment.commit, known)
-      return { ...deployment, timestamp: known }
-    }),
-  )
+  const list: DeviceState['deployments'] = []
+  for (const deployment of await deployments(engine))
+    list.push({ ...deployment, timestamp: (await commitFacts(engine.repo, deployment.commit)).timestamp })
   const booted = list.find(deployment => deployment.booted)
   if (!booted) throw notBooted()
-  const newest = list.map(deployment => deployment.timestamp).reduce(later, remembered)
+  const counting = list.filter(({ commit, booted }) => booted || !disowned.includes(commit))
+  const newest = counting.map(deployment => deployment.timestamp).reduce(later, remembered)
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
   return { deployments: list, booted, newest, bootId }
 }
@@ -71,8 +72,9 @@ export function trustFacts(state: DeviceState, config: Config, record: Record): 
 export const nameOf = ({ commit, serial, version }: Deployment): DeploymentName => ({ commit, serial, version })
 
 /**
- * What a rollback without a named target returns to: ostree's own rollback deployment, else the first that is not running. One
- * that was left before it was ever found good may not even start, so that it must be named.
+ * What a rollback without a named target returns to: ostree's own rollback deployment, else the first that is not running, of the
+ * stateroot that runs. One that was left before it was ever found good may not even start, so that it must be named, and so must one of
+ * another stateroot.
  */
 export function rollbackTarget<T extends Deployment>(
   list: readonly T[],
@@ -80,7 +82,8 @@ export function rollbackTarget<T extends Deployment>(
   left: Record['left'],
 ): T | undefined {
   const wasGood = (commit: string) => history.some(({ event, commit: of }) => event === 'good' && of === commit)
-  const fit = list.filter(({ commit }) => left[commit] === undefined || wasGood(commit))
+  const own = list.find(d => d.booted)?.os
+  const fit = list.filter(({ os, commit }) => os === own && (left[commit] === undefined || wasGood(commit)))
   return fit.find(d => d.rollback) ?? fit.find(d => !d.booted && !d.pending)
 }
 
@@ -96,6 +99,10 @@ function leaving(
   return { leftBecause: reason, leftCode: String(entry.code), leftFacts: (entry.facts ?? {}) as Facts }
 }
 
+/** May an operator remove it? Never what runs, what starts next, what is pinned, or what a rollback would return to. */
+export const mayGo = (one: Deployment, target: Deployment | undefined): boolean =>
+  !one.booted && !one.pending && !one.staged && !one.pinned && one.index > 0 && one !== target
+
 /** Deployments as a person is shown them. */
 export function describeDeployments(
   state: DeviceState,
@@ -109,6 +116,8 @@ export function describeDeployments(
     const installedAt = last('installed', d.commit)
     const lastGood = last('good', d.commit)
     return {
+      ...(d.damaged === undefined ? {} : { damaged: d.damaged }),
+      ...(mayGo(d, target) ? { removable: true } : {}),
       index: d.index,
       os: d.os,
       commit: d.commit,

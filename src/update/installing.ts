@@ -3,18 +3,20 @@ import { diskTrouble } from '../base/disk.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { abortable, unlessAborted } from '../base/source.ts'
 import { setDefault } from '../ostree/rollback.ts'
+import type { Deployment } from '../ostree/status.ts'
+import { removeDeployments } from '../ostree/tidy.ts'
 import { type Core, causeOf } from './core.ts'
 import type { Offer } from './offers.ts'
 import { makeReserve } from './reserve.ts'
 import type { StepName } from './snapshot.ts'
-import { type Cause, type InstallJob, isTarget, type Job, STEPS, type State } from './state.ts'
+import { type Cause, type InstallJob, isTarget, STEPS, type State, type Undoing } from './state.ts'
 import { steps, type Workshop } from './steps.ts'
 
 export interface Installing {
   /** Do a step. @returns the state after it */
   step(job: InstallJob, step: StepName): Promise<State>
   /** Take back what a job did, from this step downwards. @returns the state after that of one step */
-  undo(job: Job, step: StepName, cause: Cause): Promise<State>
+  undo(state: Undoing): Promise<State>
   /** Stop a step that reads the stick. */
   abort(): void
   /** A new attempt begins: what was read badly before may be read again. */
@@ -47,6 +49,17 @@ function ofDisk(error: unknown, { path }: InstallJob): Failure | undefined {
   }
 }
 
+/** What ostree says when another program has had the lock of the repo or the sysroot for longer than it waits. */
+const isLocked = (error: unknown) =>
+  error instanceof Failure &&
+  error.code === 'command-failed' &&
+  /[Ll]ock(ing)?\b.*(Resource temporarily unavailable|timed? ?out)|Unable to acquire.*lock/.test(error.message)
+
+const LOCKED: Cause = {
+  code: 'store-locked',
+  text: "Another program uses the device's store of releases. The installation waits for it and goes on by itself.",
+}
+
 /** The package is not there any more. */
 export const gone = ({ onStick }: InstallJob): Cause =>
   onStick
@@ -65,6 +78,7 @@ export function makeInstalling(core: Core): Installing {
   let retried = false
 
   async function forward(job: InstallJob, step: StepName): Promise<State> {
+    if (step === 'stage' && shop?.admitted?.surplus.length) return makeRoom(job, shop.admitted.surplus)
     // What admit found out is gone with the process that found it.
     if (step === 'stage' && !shop?.admitted) return { at: 'installing', job, step: 'admit' }
     try {
@@ -79,6 +93,20 @@ export function makeInstalling(core: Core): Installing {
     const done = currentJob(job)
     const next = STEPS[STEPS.indexOf(step) + 1]
     return next ? { at: 'installing', job: done, step: next } : settled(done)
+  }
+
+  /** What the end of the installation would remove anyway goes first; what is then to be read is found out anew. */
+  async function makeRoom(job: InstallJob, surplus: readonly Deployment[]): Promise<State> {
+    const removed = [...(job.removed ?? []), ...surplus.map(({ version, commit }) => ({ version, commit }))]
+    await enter({ at: 'installing', job: { ...job, removed }, step: 'stage' })
+    try {
+      core.tidied(await removeDeployments(engine, surplus))
+    } catch (error) {
+      return afterFailure(currentJob(job), 'stage', error)
+    }
+    await closeShop()
+    await core.device()
+    return { at: 'installing', job: currentJob(job), step: 'admit' }
   }
 
   /** The journalled job: a step may have added to it. */
@@ -114,6 +142,7 @@ export function makeInstalling(core: Core): Installing {
         if (now.at === 'installing') await enter({ ...now, job: { ...now.job, ...change } })
       },
       isProtected: deployment => deployment.commit === job.from.commit,
+      tidied: core.tidied,
     }
   }
 
@@ -127,6 +156,8 @@ export function makeInstalling(core: Core): Installing {
     if (aborter.signal.aborted) return { at: 'undoing', job, step, cause: { code: 'cancelled', text: 'cancelled' } }
     const failure = ofDisk(error, job) ?? asFailure(error, `install ${job.path}`)
     log.warn({ err: failure, code: failure.code, step }, 'a step failed')
+    // From here on nothing needs the stick, and what another program holds it will let go of.
+    if (isLocked(error)) return { at: 'installing', job, step, waiting: LOCKED }
     if (failure.code === 'media-error' && !retried) {
       retried = true
       return { at: 'installing', job, step: 'admit' }
@@ -150,26 +181,53 @@ export function makeInstalling(core: Core): Installing {
       from: job.from.version,
       package: job.offer,
       counters: job.counters,
+      ...(job.allowDowngrade ? { allowDowngrade: true } : {}),
+      ...(job.disownNewer ? { disownNewer: true } : {}),
+      ...(job.reason ? { reason: job.reason } : {}),
+      ...(job.removed ? { removed: job.removed } : {}),
     })
     return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
   }
 
-  async function back(job: Job, step: StepName, cause: Cause): Promise<State> {
+  async function back({ job, step, cause, ...before }: Undoing): Promise<State> {
+    let { remains } = before
     try {
       if (job.kind === 'rollback') await setDefault(engine, job.from)
       else await steps[step].undo(job, makeShop(job, undefined))
     } catch (error) {
-      // What is left over does no harm and is cleaned up by the next job; going on is worth more than stopping here.
+      if (isLocked(error)) throw error // it is tried again
       log.error({ err: error, step }, 'cannot take back a step')
+      if (job.kind === 'install' && step === 'deploy') {
+        const kept = await keepFromStarting(job, error)
+        if (kept) return kept
+        remains = true
+      }
+      // What is left over else does no harm and is cleaned up by the next job; going on is worth more than stopping here.
     }
-    const before = STEPS[STEPS.indexOf(step) - 1]
-    if (before && job.kind === 'install') return { at: 'undoing', job, step: before, cause }
+    const next = STEPS[STEPS.indexOf(step) - 1]
+    if (next && job.kind === 'install') return { at: 'undoing', job, step: next, cause, ...(remains && { remains }) }
     await makeReserve(config.state, config.install.reserve).catch(() => {})
     // Who sees the end of the job sees the deployments as they are then.
     await core.device()
     const cancelled = cause.code === 'cancelled'
     await recordOnce(cancelled ? 'cancelled' : 'failed', job, { version: job.to.version, ...cause })
-    return { at: cancelled ? 'cancelled' : 'failed', job, cause }
+    return { at: cancelled ? 'cancelled' : 'failed', job, cause, ...(remains && { remains }) }
+  }
+
+  /**
+   * The new deployment cannot be removed. A release never starts without its trial: so that ends only when another starts.
+   * @returns the state in which it does start, or undefined when it does not
+   */
+  async function keepFromStarting(job: InstallJob, error: unknown): Promise<State | undefined> {
+    try {
+      await setDefault(engine, job.from)
+    } catch (second) {
+      log.error({ err: second }, 'cannot make the release before the next to start')
+    }
+    const { deployments, booted, bootId } = await core.device()
+    const [next = booted] = deployments
+    if (!isTarget(job, next) || isTarget(job, booted)) return undefined
+    return { at: 'reboot', job, bootId, cause: causeOf(asFailure(error, 'call it off')) }
   }
 
   return {

@@ -29,6 +29,15 @@ export function openJobRoom(around: Surroundings): JobRoom {
   let working: Promise<void> | undefined
   let again: NodeJS.Timeout | undefined
   let stopping = false
+  let hasWaited = false
+
+  /** What another program holds is asked for again later. */
+  function waitAWhile(): undefined {
+    again = setTimeout(() => {
+      hasWaited = true
+      void advance()
+    }, AGAIN)
+  }
 
   function advance(): Promise<void> {
     clearTimeout(again)
@@ -54,9 +63,12 @@ export function openJobRoom(around: Surroundings): JobRoom {
   async function act(now: State): Promise<State | undefined> {
     switch (now.at) {
       case 'installing':
-        return now.paused ? undefined : installing.step(now.job, now.step)
+        if (now.paused) return undefined
+        if (now.waiting && !hasWaited) return waitAWhile()
+        hasWaited = false
+        return installing.step(now.job, now.step)
       case 'undoing':
-        return installing.undo(now.job, now.step, now.cause)
+        return installing.undo(now)
       case 'rolling-back':
         return verdicts.rollBack(now.job)
       case 'trying':

@@ -6,21 +6,30 @@ const text = v.string()
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const facts = v.optional(v.record(text, v.union([text, v.number()])))
 const Cause = v.object({ code: text, text, facts })
-const Deployment = v.object({ version: text, commit: text, serial: count })
+/** What becomes part of a path is nothing else than it can be, wherever the journal comes from. */
+const checksum = v.pipe(text, v.regex(/^([0-9a-f]{64})?$/))
+const Release = v.object({ version: text, commit: checksum })
+const Deployment = v.object({ version: text, commit: checksum, serial: count })
+const ref = v.pipe(text, v.regex(/^([A-Za-z0-9_][A-Za-z0-9._-]*(\/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$/))
+const os = v.pipe(text, v.regex(/^([A-Za-z0-9][A-Za-z0-9._-]*)?$/))
 const Install = v.object({
   kind: v.literal('install'),
   id: text,
-  offer: text,
+  offer: checksum,
   medium: text,
   path: text,
   onStick: v.optional(v.boolean(), true),
   allowDowngrade: v.boolean(),
+  disownNewer: v.optional(v.boolean()),
+  reason: v.optional(text),
   startedAt: text,
   from: Deployment,
-  to: v.object({ version: text, commit: text, ref: text, os: text, epoch: count, timestamp: text }),
-  earlierRef: text,
-  delta: v.optional(text),
+  to: v.object({ version: text, commit: checksum, ref, os, epoch: count, timestamp: text }),
+  earlierRef: checksum,
+  delta: v.optional(v.pipe(text, v.regex(/^deltas\/[0-9a-f]{64}\.superblock$/))),
   unpacked: count,
+  etc: v.optional(checksum),
+  removed: v.optional(v.array(Release)),
   counters: v.object({ bytesRead: count, membersRead: count, membersSkipped: count, bytesWritten: count }),
 })
 const Rollback = v.object({
@@ -38,16 +47,23 @@ const step = v.picklist(STEPS)
 
 const State = v.variant('at', [
   v.object({ at: v.literal('idle') }),
-  v.object({ at: v.literal('installing'), job: Install, step, paused: v.optional(Cause) }),
+  v.object({ at: v.literal('installing'), job: Install, step, paused: v.optional(Cause), waiting: v.optional(Cause) }),
   v.object({ at: v.literal('rolling-back'), job: Rollback }),
-  v.object({ at: v.literal('undoing'), job: Job, step, cause: Cause }),
-  v.object({ at: v.literal('reboot'), job: Job, bootId: text }),
+  v.object({ at: v.literal('undoing'), job: Job, step, cause: Cause, remains: v.optional(v.boolean()) }),
+  v.object({ at: v.literal('reboot'), job: Job, bootId: text, cause: v.optional(Cause) }),
   v.object({ at: v.literal('trying'), job: Job }),
   v.object({ at: v.literal('falling-back'), job: Install, cause: Cause }),
   v.object({ at: v.literal('returning'), job: Install, bootId: text, cause: Cause }),
   v.object({ at: v.literal('done'), job: Job }),
-  v.object({ at: v.picklist(['fell-back', 'cancelled']), job: Job, cause: Cause }),
-  v.object({ at: v.literal('failed'), job: Job, cause: Cause, stuck: v.optional(v.boolean()) }),
+  v.object({ at: v.literal('fell-back'), job: Job, cause: Cause }),
+  v.object({ at: v.literal('cancelled'), job: Job, cause: Cause, remains: v.optional(v.boolean()) }),
+  v.object({
+    at: v.literal('failed'),
+    job: Job,
+    cause: Cause,
+    stuck: v.optional(v.boolean()),
+    remains: v.optional(v.boolean()),
+  }),
 ])
 
 const Health = v.object({
@@ -75,5 +91,6 @@ export const RecordSchema = v.object({
   ),
   epochFloor: count,
   left: v.record(text, text),
+  disowned: v.optional(v.array(checksum), []),
   health: v.nullable(Health),
 })

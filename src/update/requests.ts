@@ -71,6 +71,8 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
       path: offer.path,
       onStick: isOnStick(offer),
       allowDowngrade: request.allowDowngrade === true,
+      ...(request.allowDowngrade && request.disownNewer ? { disownNewer: true } : {}),
+      ...(request.reason ? { reason: request.reason } : {}),
       startedAt: new Date().toISOString(),
       from: nameOf(booted),
       to: { version: offer.manifest?.version ?? '', commit: '', ref: '', os: '', epoch: 0, timestamp: '' },
@@ -145,6 +147,7 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
     const cause = { code: 'cancelled', text: 'cancelled' }
     if (now.at === 'reboot') await enter({ at: 'undoing', job: now.job, step: 'settle', cause })
     else if (now.at === 'installing' && now.paused) await enter({ at: 'undoing', job: now.job, step: 'stage', cause })
+    else if (now.at === 'installing' && now.waiting) await enter({ at: 'undoing', job: now.job, step: now.step, cause })
     else installing.abort()
     void advance()
   }

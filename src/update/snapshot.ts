@@ -22,7 +22,11 @@ export interface DeploymentInfo {
   pending: boolean
   rollback: boolean
   pinned: boolean
-  /** RFC 3339, of the commit */
+  /** an operator may remove it */
+  removable?: boolean
+  /** why it cannot be used */
+  damaged?: string
+  /** RFC 3339, of the commit; '' where that cannot be read */
   timestamp: string
   /** RFC 3339, from the history; absent where it was not installed by us */
   installedAt?: string
@@ -69,6 +73,8 @@ export interface Plan {
   bytesToWrite: number
   spaceOnSysroot: number
   spaceOnBoot: number
+  /** releases that are removed first, since there is no room else */
+  removes?: ReleaseName[]
 }
 
 export type StepName = 'admit' | 'stage' | 'import' | 'arm' | 'deploy' | 'settle'
@@ -127,6 +133,10 @@ export interface JobInfo {
   stick: Stick
   /** failed, and what runs now is not what should run and could not be left: support is needed */
   stuck?: boolean
+  /** failed or cancelled, and not everything is as before: versions that were removed to make room, and the one that is still there, or '' */
+  changed?: { removed: string[]; remains: string } | undefined
+  /** it waits for the reboot since it could not be called off, for this reason */
+  notCancelled?: { code: string; text: string; facts?: Facts | undefined }
   /** what is going on, what to do next: a sentence for the technician */
   text: string
   /** present when failed, paused or fallen back; with the values that `text` names */
@@ -171,6 +181,8 @@ export interface Problem {
   code: string
   text: string
   next: string
+  /** the values that `text` names */
+  facts?: Facts
 }
 
 export interface Snapshot {
@@ -211,6 +223,10 @@ export interface InstallRequest {
   /** or an absolute path on the device */
   path?: string
   allowDowngrade?: boolean
+  /** with allowDowngrade: a newer release that was here is dated wrong, and is not what later ones are compared with any more */
+  disownNewer?: boolean
+  /** why a downgrade is allowed: it goes into the history */
+  reason?: string
 }
 
 export interface RollbackRequest {

@@ -3,16 +3,17 @@
  * the device's repo can take objects as they are, they are unpacked; else it is an archive, as the package is.
  */
 import { chmodSync, constants, mkdirSync, writeFileSync } from 'node:fs'
-import { lstat, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises'
+import { lstat, readFile, rename, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { isThere, listIfThere, privateFolder, removeTree } from '../base/files.ts'
 import { makeFlusher } from '../base/flush.ts'
 import { run } from '../base/run.ts'
 import { isMetadata } from '../ostree/contents.ts'
+import { plainPath } from '../ostree/object.ts'
 import { repoConfig, type StagedMode } from '../ostree/storage.ts'
-import { hashFile, isObject, plainPath, unpackObject } from '../ostree/unpack.ts'
-import type { Member } from '../package/index.ts'
+import { hashFile, isObject, unpackObject } from '../ostree/unpack.ts'
+import type { Member, Members } from '../package/index.ts'
 import { type Checked, type Source, takeMembers } from '../package/read.ts'
 
 /** Told of what goes on, and may throw to end it. */
@@ -28,8 +29,11 @@ export interface Staging {
   repo: string
   /** where a delta lies or will lie */
   pathOf(delta: string): string
-  /** Which of these members are here whole: each is hashed anew, since a power cut may have left holes. Others are removed. */
-  present(members: readonly Member[], mode: StagedMode, onBytes: (count: number) => void): Promise<Set<string>>
+  /**
+   * Which of these members are not here whole, by their places: what is here is hashed anew, since a power cut may have left holes,
+   * and removed where it is not whole.
+   */
+  lacking(members: Members, mode: StagedMode, onBytes: (count: number) => void): Promise<Set<number>>
   /**
    * Bring members from the stick, each checked against the signed index before it is used. Flushed at the end.
    * @param read those that planning has read and checked already: nothing is read twice
@@ -37,7 +41,7 @@ export interface Staging {
    */
   fill(
     source: Source,
-    members: readonly Member[],
+    members: Iterable<Member>,
     mode: StagedMode,
     read: ReadonlyMap<string, Buffer>,
     on: Counting,
@@ -60,8 +64,12 @@ export function stagingOf(folder: string, id: string): Staging {
 
   async function isWhole(member: Member, path: string, mode: StagedMode, buffer: Buffer): Promise<boolean> {
     const checksum = contentChecksum(member.path)
-    if (checksum !== undefined && mode !== ARCHIVE) return isObject(path, checksum, mode, buffer)
-    const { size, mode: bits } = await stat(path)
+    const { size, mode: bits, mtimeMs } = await lstat(path)
+    // The time is set last: without it the file was not finished.
+    if (checksum !== undefined && mode !== ARCHIVE)
+      return (
+        (mtimeMs === 0 || (bits & constants.S_IFMT) === constants.S_IFLNK) && isObject(path, checksum, mode, buffer)
+      )
     return size === member.size && (bits & 0o777) === READABLE && (await hashFile(path, buffer)) === member.sha256
   }
 
@@ -86,27 +94,33 @@ export function stagingOf(folder: string, id: string): Staging {
   return {
     repo,
     pathOf,
-    async present(members, mode, onBytes) {
+    async lacking(members, mode, onBytes) {
       await removeForeign(root(folder))
       await removeForeign(own)
-      const whole = new Set<string>()
-      if (!(await isThere(repo))) return whole
-      const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
+      const places = new Set<number>()
+      const isBegun = await isThere(repo)
+      const buffer = Buffer.allocUnsafeSlow(isBegun ? 1024 * 1024 : 0)
+      let place = 0
       for (const member of members) {
         const path = placeOf(member, mode)
-        if (!(await isThere(path))) continue
-        onBytes(member.size)
-        if (await isWhole(member, path, mode, buffer)) whole.add(member.path)
-        else await unlink(path)
+        if (!isBegun || !(await isThere(path))) places.add(place)
+        else {
+          onBytes(member.size)
+          if (!(await isWhole(member, path, mode, buffer))) {
+            await unlink(path)
+            places.add(place)
+          }
+        }
+        place++
       }
-      return whole
+      return places
     },
     async fill(source, members, mode, read, on) {
       await privateFolder(own)
       // All that ostree looks for in a repo that it only reads.
-      const folders = ['objects', 'refs/heads', 'tmp', 'state'].map(name => join(repo, name))
-      for (const folder of new Set([...folders, ...members.map(member => dirname(placeOf(member, mode)))]))
-        mkdirSync(folder, { recursive: true, mode: 0o700 })
+      const folders = new Set(['objects', 'refs/heads', 'tmp', 'state'].map(name => join(repo, name)))
+      for (const member of members) folders.add(dirname(placeOf(member, mode)))
+      for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 })
       await writeFile(join(repo, 'config'), repoConfig(mode), { mode: 0o600 })
       const flusher = makeFlusher(own)
       let written = 0
@@ -120,7 +134,7 @@ export function stagingOf(folder: string, id: string): Staging {
         const bytes = read.get(member.path)
         if (bytes) await counted(member, bytes)
       }
-      const unread = members.filter(member => !read.has(member.path))
+      const unread = only(members, member => !read.has(member.path))
       const scratch = join(own, 'scratch')
       await removeTree(scratch)
       await takeMembers(source, unread, counted, scratch, on.read)
@@ -129,6 +143,15 @@ export function stagingOf(folder: string, id: string): Staging {
     // Node takes ten times as long as rm for ten thousand files.
     drop: async () => void (await run(['rm', '-rf', '--', own])),
   }
+}
+
+/** Those that are wanted, one after the other: there may be hundreds of thousands. */
+export function* only(
+  members: Iterable<Member>,
+  isWanted: (member: Member, place: number) => boolean,
+): Generator<Member> {
+  let place = 0
+  for (const member of members) if (isWanted(member, place++)) yield member
 }
 
 /** Staging of other packages, left by jobs that are over. */
@@ -149,12 +172,10 @@ async function removeForeign(path: string): Promise<void> {
 export const stagedSize = (member: Member, mode: StagedMode): number =>
   mode === ARCHIVE || contentChecksum(member.path) === undefined ? member.size : member.unpacked
 
-/** Bytes of the disk that the staging of a package has already; 0 where there is none. */
-export async function alreadyStaged(folder: string, id: string): Promise<number> {
+/** The folder of a package's staging, or undefined where there is none. */
+export async function stagingFolder(folder: string, id: string): Promise<string | undefined> {
   const own = join(root(folder), id)
-  if (!(await isThere(own))) return 0
-  const { stdout } = await run(['du', '-sk', '--', own])
-  return Number.parseInt(stdout, 10) * 1024
+  return (await isThere(own)) ? own : undefined
 }
 
 /** The checksum of a content object, which is not the one of the bytes that a package has of it. */

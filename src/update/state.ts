@@ -19,6 +19,10 @@ export interface InstallJob {
   /** of a package from the inbox no stick is needed, and none may go */
   onStick: boolean
   allowDowngrade: boolean
+  /** a newer release that was here is dated wrong: once this one is found good, later ones are compared with it */
+  disownNewer?: boolean | undefined
+  /** why an operator allowed it */
+  reason?: string | undefined
   startedAt: string
   from: DeploymentName
   to: ReleaseName & { ref: string; os: string; epoch: number; timestamp: string }
@@ -28,6 +32,10 @@ export interface InstallJob {
   delta?: string
   /** bytes that importing will write; set when admitted */
   unpacked: number
+  /** what /etc was when the new deployment took it over: see ostree/etc.ts; set before it is deployed */
+  etc?: string | undefined
+  /** releases that were removed to make room for this one */
+  removed?: ReleaseName[] | undefined
   counters: Counters
 }
 
@@ -53,14 +61,23 @@ export interface Cause {
   facts?: Facts | undefined
 }
 
+/** Taking back what was done, from this step downwards; `remains`: what was deployed could not be removed, and does not start. */
+export interface Undoing {
+  at: 'undoing'
+  job: Job
+  step: StepName
+  cause: Cause
+  remains?: boolean | undefined
+}
+
 export type State =
   | { at: 'idle' }
-  | { at: 'installing'; job: InstallJob; step: StepName; paused?: Cause }
+  /** `paused`: until the stick is back · `waiting`: for another program, and tried again by itself */
+  | { at: 'installing'; job: InstallJob; step: StepName; paused?: Cause; waiting?: Cause | undefined }
   | { at: 'rolling-back'; job: RollbackJob }
-  /** taking back what was done, from this step downwards */
-  | { at: 'undoing'; job: Job; step: StepName; cause: Cause }
-  /** the new default waits for the reboot out of the boot with this id */
-  | { at: 'reboot'; job: Job; bootId: string }
+  | Undoing
+  /** the new default waits for the reboot out of the boot with this id; `cause`: it could not be called off */
+  | { at: 'reboot'; job: Job; bootId: string; cause?: Cause | undefined }
   /** booted into the new one, its health not yet known */
   | { at: 'trying'; job: Job }
   /** it did not start or its health was bad: the previous one becomes the default again */
@@ -68,9 +85,11 @@ export type State =
   /** the previous one is the default again and waits for the reboot */
   | { at: 'returning'; job: InstallJob; bootId: string; cause: Cause }
   | { at: 'done'; job: Job }
-  | { at: 'fell-back' | 'cancelled'; job: Job; cause: Cause }
+  | { at: 'fell-back'; job: Job; cause: Cause }
+  /** `remains`: the new release is on the device all the same, though it does not start */
+  | { at: 'cancelled'; job: Job; cause: Cause; remains?: boolean | undefined }
   /** `stuck`: a release was started, and what runs now is not what should run and could not be left */
-  | { at: 'failed'; job: Job; cause: Cause; stuck?: boolean | undefined }
+  | { at: 'failed'; job: Job; cause: Cause; stuck?: boolean | undefined; remains?: boolean | undefined }
 
 interface Booting {
   commit: string
@@ -154,7 +173,7 @@ export const isWorking = (state: State): boolean =>
 
 /** Can the job be called off with everything it did undone? */
 export function isCancellable(state: State): boolean {
-  if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage'
+  if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage' || state.waiting !== undefined
   return state.at === 'reboot' && !(state.job.kind === 'rollback' && state.job.untried)
 }
 

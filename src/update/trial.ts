@@ -6,7 +6,7 @@ import { crashRecords, hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { readFromCommit } from '../ostree/show.ts'
-import { deployments } from '../ostree/status.ts'
+import { type Deployment, deploymentId, deployments } from '../ostree/status.ts'
 import { evenIfFull } from './reserve.ts'
 
 /** What U-Boot tells releases apart by: a line of what the tree has OSTree append to U-Boot's environment. */
@@ -40,6 +40,21 @@ export async function armTrial(
   await loader.arm(target, trial.tries)
 }
 
+/**
+ * Will the starts of the deployment that is made of this commit next, or was just made, be counted? Where no boot loader counts, there
+ * is nothing that could.
+ */
+export async function isArmed(engine: Engine, to: { os: string; commit: string }, state: string): Promise<boolean> {
+  const loader = await findBootLoader(engine.sysroot)
+  if (!counts(loader)) return true
+  const target = (await readLedger(state))?.target
+  const trial = await loader.read().catch(() => undefined)
+  return (
+    target?.deployment === trialId(await deployments(engine), to) &&
+    (trial?.id === target.deployment || trial?.id === target.release || target.release === '')
+  )
+}
+
 /** The trial is over, or is not to be. Repeating it is harmless. @throws Failure `grubenv`, `uboot-env` */
 export async function clearTrial(engine: Engine, state: string): Promise<void> {
   const ledger = await readLedger(state)
@@ -54,4 +69,18 @@ export async function clearTrial(engine: Engine, state: string): Promise<void> {
 export async function readTrial(engine: Engine): Promise<Trial | undefined> {
   const loader = await findBootLoader(engine.sysroot)
   return counts(loader) ? loader.read() : undefined
+}
+
+/**
+ * Without a change of the boot order, the entry below this one is started from now on.
+ * @param first of the boot order
+ * @returns false where no boot loader counts, or it cannot tell the release from others
+ * @throws Failure `grubenv`, `uboot-env`
+ */
+export async function passOver(engine: Engine, first: Deployment): Promise<boolean> {
+  const loader = await findBootLoader(engine.sysroot)
+  if (!counts(loader)) return false
+  const release = /^release_id=(.*)$/m.exec(await readFromCommit(engine, first.commit, U_ENV))?.[1]?.trim() ?? ''
+  await loader.arm({ deployment: deploymentId(first), release }, 0)
+  return (await loader.read())?.tries === 0
 }

@@ -1,29 +1,28 @@
 /** Media, offers, device and job put together: what superblockd runs and what the control socket speaks to. */
 import { join } from 'node:path'
 import { asFailure, Failure } from '../base/failure.ts'
-import { privateFolder, removeTree, removeUnfinished } from '../base/files.ts'
+import { privateFolder } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
-import { run, settled } from '../base/run.ts'
-import { account, readLedger } from '../boot/ledger.ts'
+import { run } from '../base/run.ts'
 import type { Config } from '../config.ts'
 import { type Media, openMedia } from '../media/media.ts'
-import { cleanup, pin, unpin } from '../ostree/deploy.ts'
+import { pin, unpin } from '../ostree/deploy.ts'
 import { openEngine } from '../ostree/engine.ts'
-import { thawBoot } from '../ostree/thaw.ts'
+import { IMMUTABLE, type Leftover, sweep } from '../ostree/tidy.ts'
 import { loadKeys } from '../package/signature.ts'
 import { admit, type Examined } from './admit.ts'
 import { describeJob } from './describe.ts'
-import { describeDeployments, later, machineOf, readDevice, trustFacts } from './device.ts'
+import { describeDeployments, readDevice, trustFacts } from './device.ts'
 import { examineDevice } from './doctor.ts'
-import { type Chain, openHistory, remembered } from './history.ts'
-import { hooksFolder } from './hooks.ts'
+import type { Chain } from './history.ts'
 import { openJobRoom } from './job.ts'
-import { type BootHealth, openJournal } from './journal.ts'
+import type { BootHealth } from './journal.ts'
 import { examineFile, openOffers, withSource } from './offers.ts'
+import { makeProblems } from './problems.ts'
+import { recover, troubleOf } from './recover.ts'
 import { makeReserve } from './reserve.ts'
 import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
-import { dropStagingExcept } from './staging.ts'
-import { isOver, isWorking, reconcile, type State } from './state.ts'
+import { isOver, isWorking, type State } from './state.ts'
 
 export interface Updater {
   snapshot(): Snapshot
@@ -59,46 +58,17 @@ export async function openUpdater(
   log: Log,
   onChange: () => void,
 ): Promise<Updater> {
-  await privateFolder(config.state)
-  await privateFolder(config.media.inbox)
   const work = join(runtime, 'engine')
   await privateFolder(work)
   const engine = openEngine(work)
-  // In this order: a command that waits for a frozen file system would hold the lock for ever.
-  if (await thawBoot(engine.sysroot))
-    log.warn('the file system of /boot was frozen by an interrupted command; thawed it')
-  await settled(engine.lock)
-  for (const folder of [config.state, work]) await removeUnfinished(folder)
-
-  const journal = await openJournal(config.state)
-  const history = await openHistory(config.state)
+  const problems = makeProblems(onChange)
+  const tidied = (left: readonly Leftover[]) => problems.set('leftovers', leftProblem(left))
+  const { journal, history, device: found } = await recover(config, engine, log, problems, tidied)
+  let device = found
   let entries = await history.entries()
-  if (journal.damaged) {
-    log.error({ path: journal.damaged }, 'the journal could not be read; it is set aside')
-    await history.add('journal-damaged', { setAside: journal.damaged })
-  }
-  // Two places remember what protects from old releases; the stricter one counts.
-  const { epochFloor, newest } = remembered(entries)
-  const stricter = Math.max(epochFloor, journal.read().epochFloor)
-  if (stricter !== journal.read().epochFloor) await journal.write({ epochFloor: stricter })
-
-  let device = await readDevice(engine, later(newest, journal.read().newest))
-  const before = journal.read().state
-  const ledger = await readLedger(config.state)
-  const now = reconcile(before, machineOf(device, ledger ? account(ledger) : ''))
-  if (now !== before) log.info({ from: before.at, to: now.at }, 'the machine is not where the journal left it')
-  // What has run here counts, not what was only installed: an installation that is called off leaves no trace.
-  const ran = later(later(newest, journal.read().newest), device.booted.timestamp)
-  await journal.write({ state: now, newest: ran })
-  // While an import is due, nothing refers yet to the objects that it relies on being here.
-  const importing = now.at === 'installing' && now.step === 'import'
-  if (!isOver(now) && !importing) await cleanup(engine)
-  await dropStagingExcept(config.state, now.at === 'installing' || now.at === 'undoing' ? stagedBy(now.job) : undefined)
-  if (!(now.at === 'installing' && now.step === 'arm')) await removeTree(hooksFolder(config))
-  await makeReserve(config.state, config.install.reserve)
 
   const refreshDevice = async () => {
-    device = await readDevice(engine, journal.read().newest)
+    device = await readDevice(engine, journal.read().newest, journal.read().disowned)
     return device
   }
   const judges = async (allowDowngrade: boolean) => ({
@@ -106,6 +76,8 @@ export async function openUpdater(
     keyring: await loadKeys(config.signatures.keys),
     required: config.signatures.required,
     allowDowngrade,
+    deployments: device.deployments,
+    keep: config.install.keep,
   })
   const look = async (path: string, examined: Examined) =>
     withSource(await media.open(path), async source =>
@@ -140,10 +112,10 @@ export async function openUpdater(
     judges,
     onChange: changed,
     onMove: onChange,
+    tidied,
   })
 
   let rebootAt: number | undefined
-  let rebootFailure: Problem | undefined
   const attempted = new Set<string>()
   let overBefore = true
   let workedBefore = isWorking(journal.read().state)
@@ -192,6 +164,22 @@ export async function openUpdater(
     }
   }
 
+  /** What could not be done before may be possible by now. */
+  async function lookAgain(): Promise<void> {
+    await lookAtDevice()
+    try {
+      if (!journal.isSaved()) await journal.write({})
+      await history.flush()
+      if (journal.isSaved()) problems.set('disk-full', undefined)
+      if (isOver(journal.read().state)) {
+        await makeReserve(config.state, config.install.reserve)
+        if (problems.list().some(({ code }) => code === 'leftovers')) tidied(await sweep(engine))
+      }
+    } catch (error) {
+      problems.set(...troubleOf(error, 'write the state'))
+    }
+  }
+
   async function reboot(): Promise<void> {
     if (isWorking(journal.read().state))
       throw new Failure('busy', 'cannot reboot: the device is being changed; wait for the end. See: superblock status')
@@ -200,7 +188,7 @@ export async function openUpdater(
       await run(config.reboot.command)
     } catch (error) {
       const { message } = asFailure(error, 'reboot')
-      rebootFailure = { code: 'reboot-failed', text: message, next: 'Switch the device off and on again.' }
+      problems.set('reboot-failed', { text: message, next: 'Switch the device off and on again.' })
       // Where it is due by itself it is tried again: nobody may be there to do it.
       changed()
       throw error
@@ -225,10 +213,7 @@ export async function openUpdater(
       if (Date.now() >= rebootAt) void reboot().catch(() => {})
       else onChange()
     }, 1000),
-    setInterval(() => {
-      void lookAtDevice()
-      offers.again(DEVICE_FAULTS)
-    }, DEVICE_TICK * 1000),
+    setInterval(() => void lookAgain().finally(() => offers.again(DEVICE_FAULTS)), DEVICE_TICK * 1000),
   ]
 
   void room.advance().then(checkBoot).finally(changed)
@@ -255,7 +240,7 @@ export async function openUpdater(
         offers: offers.list(),
         job: state.at === 'idle' ? null : describeJob(state, room.meter.read(), rebootIn, isSilent(state)),
         health: healthOf(record.health, device.bootId),
-        problems: rebootFailure ? [rebootFailure] : [],
+        problems: problems.list(),
       }
     },
     install: request => room.install(request),
@@ -280,13 +265,25 @@ export async function openUpdater(
   }
 }
 
+function leftProblem(left: readonly Leftover[]): Omit<Problem, 'code'> | undefined {
+  const [first] = left
+  if (!first) return undefined
+  const more = left.length > 1 ? `, and ${left.length - 1} more` : ''
+  const immutable = first.why === IMMUTABLE
+  return {
+    text: `what is no longer needed could not be removed: ${first.path}${more} (${first.why})`,
+    next: immutable
+      ? `As root: chattr -R -i -a ${first.path}. The rest is done by itself.`
+      : 'It is tried again by itself, and keeps nothing from working. If it stays, call support.',
+    facts: { path: first.path, why: first.why },
+  }
+}
+
 function healthOf(health: BootHealth | null, now: string): Snapshot['health'] {
   if (!health) return null
   const { bootId, checks, ...rest } = health
   return { ...rest, current: bootId === now, checks }
 }
-
-const stagedBy = (job: { kind: string; offer?: string }) => job.offer
 
 const atMost = (seconds: number, work: Promise<void>) =>
   Promise.race([work, new Promise<void>(resolve => setTimeout(resolve, seconds * 1000).unref())])

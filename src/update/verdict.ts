@@ -1,5 +1,6 @@
 /** What becomes of a release that was booted: its health decides whether it stays, and the ways back to the one before. */
 import { join } from 'node:path'
+import { diskTrouble } from '../base/disk.ts'
 import { asFailure } from '../base/failure.ts'
 import { safe } from '../base/text.ts'
 import { checkHealth, type HealthPlan } from '../boot/health.ts'
@@ -9,6 +10,7 @@ import { inOneLine } from '../boot/programs.ts'
 import { setDefault } from '../ostree/rollback.ts'
 import { type Deployment, deploymentId } from '../ostree/status.ts'
 import { type Core, causeOf } from './core.ts'
+import type { DeviceState } from './device.ts'
 import { hookTerms, programLock, refusedBy } from './hooks.ts'
 import type { BootHealth } from './journal.ts'
 import { giveUpReserve, makeReserve } from './reserve.ts'
@@ -23,7 +25,7 @@ import {
   type RollbackJob,
   type State,
 } from './state.ts'
-import { clearTrial } from './trial.ts'
+import { clearTrial, passOver } from './trial.ts'
 
 export interface Verdicts {
   /** The job's target runs: is it good? Undefined when that was interrupted. */
@@ -37,6 +39,15 @@ export interface Verdicts {
   /** Run the health checks of this boot, if they have not run yet. */
   checkBoot(): Promise<void>
 }
+
+/** An operator went back to an older release for good, since a newer one that was here is dated wrong. */
+const leadsOut = (job: InstallJob, newest: string) =>
+  job.disownNewer === true && Date.parse(job.to.timestamp) < Date.parse(newest)
+
+const goneBackFrom = ({ deployments }: DeviceState, timestamp: string) => ({
+  newest: timestamp,
+  disowned: deployments.filter(one => Date.parse(one.timestamp) > Date.parse(timestamp)).map(({ commit }) => commit),
+})
 
 export function makeVerdicts(core: Core): Verdicts {
   const { config, engine, journal, history, meter, onChange, recordOnce } = core
@@ -96,7 +107,8 @@ export function makeVerdicts(core: Core): Verdicts {
     const health = await runChecks(job.kind === 'install' ? job : undefined)
     if (health.verdict === 'checking') return undefined
     if (health.verdict === 'bad') return unhealthy(job, health)
-    if (job.kind === 'rollback') await endOther()
+    let downgrade = false
+    if (job.kind === 'rollback') await finishRollback(job)
     else {
       try {
         await clearTrial(engine, config.state)
@@ -105,14 +117,34 @@ export function makeVerdicts(core: Core): Verdicts {
         return { at: 'falling-back', job, cause: causeOf(asFailure(error, 'end the trial')) }
       }
       await changeSides(job)
-      await journal.write({ epochFloor: Math.max(journal.read().epochFloor, job.to.epoch) })
+      const before = await core.device()
+      const epochFloor = Math.max(journal.read().epochFloor, job.to.epoch)
+      downgrade = leadsOut(job, before.newest)
+      // From now on this is what later releases are compared with.
+      await journal.write({ epochFloor, ...(downgrade && goneBackFrom(before, job.to.timestamp)) })
+      if (downgrade) await core.device()
     }
     await recordOnce('good', job, {
       commit: job.to.commit,
       version: job.to.version,
       ...(job.kind === 'install' ? { epoch: job.to.epoch, timestamp: job.to.timestamp } : {}),
+      ...(downgrade ? { downgrade } : {}),
     })
     return { at: 'done', job }
+  }
+
+  /** Where the disk was too full to change the boot order, the boot loader was told to pass over what is left: now it may be changed. */
+  async function finishRollback(job: RollbackJob): Promise<void> {
+    const [first] = (await core.device()).deployments
+    if (first && !isTarget(job, first)) {
+      try {
+        await setDefault(engine, job.to)
+      } catch (error) {
+        core.log.error({ err: error }, 'cannot change the boot order yet')
+        return
+      }
+    }
+    await endOther()
   }
 
   async function unhealthy(job: Job, { checks }: BootHealth): Promise<State> {
@@ -169,6 +201,24 @@ export function makeVerdicts(core: Core): Verdicts {
     return { at: 'fell-back', job, cause }
   }
 
+  /**
+   * On a disk that is full to the last byte the boot order cannot be written. But the boot loader's count can, and without a start left
+   * to what runs it takes the one below.
+   * @returns false when the count does what the order could not
+   */
+  async function changeOrder(job: RollbackJob): Promise<boolean> {
+    try {
+      await setDefault(engine, job.to)
+      return true
+    } catch (error) {
+      const [first, second] = (await core.device()).deployments
+      if (diskTrouble(error) !== 'full' || !first || !second || !isTarget(job, second)) throw error
+      if (!(await passOver(engine, first))) throw error
+      core.log.warn({ err: error }, 'the disk is full: the boot loader is told to pass over what runs')
+      return false
+    }
+  }
+
   async function rollBack(job: RollbackJob): Promise<State> {
     meter.begin('rollback', 0)
     try {
@@ -176,7 +226,10 @@ export function makeVerdicts(core: Core): Verdicts {
       const isThere = isTarget(job, (await core.device()).booted)
       const refusing = isThere ? undefined : await prepareReturn('rollback', job.from, job.to)
       if (refusing && !job.force) throw refusedBy(refusing, `go back to version ${job.to.version}`)
-      await setDefault(engine, job.to)
+      if (!(await changeOrder(job))) {
+        const { bootId } = await core.device()
+        return { at: 'reboot', job, bootId }
+      }
     } catch (error) {
       const cause = causeOf(asFailure(error, 'roll back'))
       await recordOnce('failed', job, { version: job.to.version, ...cause })

@@ -104,10 +104,6 @@ status signed
 inside "$booted" bash -c 'mount --bind /usr/bin/true /usr/bin/systemctl; ostree admin deploy --os=sample --stage sample/stable' >/dev/null
 status staged
 
-keep show-version ostree show sample/stable
-keep show-odd ostree show sample/next
-keep show-plain ostree show sample/plain
-keep show-signed ostree show sample:sample/signed
 keep admin-help ostree admin --help
 inside "$none" gpgconf --kill all
 INNER

@@ -120,7 +120,10 @@ export async function faults(device: Device): Promise<string[]> {
   const brief = (
     list: readonly { version: string; commit: string; serial: number; booted: boolean; pending: boolean }[],
   ) => list.map(one => `${one.version} ${one.commit}.${one.serial} ${one.booted} ${one.pending}`).join(', ')
-  const [ostree, service] = [brief(parseStatus(stdout)), brief(snapshot.deployments)]
+  const [ostree, service] = [
+    brief(parseStatus(stdout, { version: () => undefined, isThere: () => true })),
+    brief(snapshot.deployments),
+  ]
   if (ostree !== service) found.push(`ostree says ${ostree}; the service says ${service}`)
   const folder = join(device.sysroot, 'ostree/deploy', SAMPLE.os, 'deploy')
   const there = (await readdir(folder)).filter(name => !name.endsWith('.origin')).sort()
@@ -144,7 +147,7 @@ async function leftovers(device: Device): Promise<string[]> {
   const state = stateFolder(device)
   const repo = join(device.sysroot, 'ostree/repo')
   const belong: [string, string[]][] = [
-    [state, ['history.jsonl', 'inbox', 'reserve', 'staging', 'state.json', ...(await onTrial(device))]],
+    [state, ['history.jsonl', 'inbox', 'reserve', 'staging', 'state.json', 'state.spare', ...(await onTrial(device))]],
     [join(state, 'staging'), []],
     [join(device.folder, 'shared/engine'), ['engine.lock', 'program.lock']],
     [join(repo, 'tmp'), ['cache']],

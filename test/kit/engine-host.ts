@@ -3,15 +3,16 @@ import { mkdir } from 'node:fs/promises'
 import { asFailure } from '../../src/base/failure.ts'
 import { settled } from '../../src/base/run.ts'
 import { loadConfig } from '../../src/config.ts'
+import { commitFacts } from '../../src/ostree/commit-facts.ts'
 import * as deploying from '../../src/ostree/deploy.ts'
 import { openEngine } from '../../src/ostree/engine.ts'
 import { applyDelta, dropRef, importCommit, refCommit } from '../../src/ostree/import.ts'
-import { missingObjects } from '../../src/ostree/objects.ts'
+import { lacking } from '../../src/ostree/objects.ts'
 import { setDefault, type Target } from '../../src/ostree/rollback.ts'
-import { commitInfo } from '../../src/ostree/show.ts'
 import { deploymentId, deployments } from '../../src/ostree/status.ts'
 import { stagedModeFor } from '../../src/ostree/storage.ts'
 import { thawBoot } from '../../src/ostree/thaw.ts'
+import * as tidying from '../../src/ostree/tidy.ts'
 import { armTrial, clearTrial, readTrial } from '../../src/update/trial.ts'
 
 const folder = '/run/superblock/engine'
@@ -19,8 +20,9 @@ const engine = openEngine(folder)
 
 const verbs = {
   deployments: () => deployments(engine),
-  commitInfo: (rev: string) => commitInfo(engine, rev),
-  missingObjects: (paths: string[]) => missingObjects(engine.repo, paths).then(set => [...set]),
+  commitFacts: (commit: string) => commitFacts(engine.repo, commit),
+  lacking: async (objects: { path: string; size: number; unpacked: number }[]) =>
+    (await lacking(engine.repo, objects)).map(place => objects[place]?.path),
   stagedMode: (at: string) => stagedModeFor(engine, at),
   refCommit: (ref: string) => refCommit(engine, ref).then(commit => commit ?? null),
   importCommit: (source: string, commit: string, ref: string) => importCommit(engine, source, commit, ref),
@@ -34,12 +36,12 @@ const verbs = {
   readTrial: () => readTrial(engine).then(trial => trial ?? null),
   clearTrial: async () => clearTrial(engine, (await loadConfig()).state),
   deploy: (os: string, ref: string) => deploying.deploy(engine, os, ref),
-  undeploy: (index: number) => deploying.undeploy(engine, index),
-  cleanup: () => deploying.cleanup(engine),
+  undeploy: (index: number) => tidying.undeploy(engine, index),
+  cleanup: () => tidying.sweep(engine),
   pin: (index: number) => deploying.pin(engine, index),
   unpin: (index: number) => deploying.unpin(engine, index),
   prune: (keep: number, protectedIds: string[]) =>
-    deploying.prune(engine, keep, one => protectedIds.includes(deploymentId(one))),
+    deploying.prune(engine, keep, one => protectedIds.includes(deploymentId(one))).then(({ gone }) => gone),
   setDefault: (target: Target) => setDefault(engine, target),
   settled: () => settled(engine.lock),
   thawBoot: () => thawBoot('/'),

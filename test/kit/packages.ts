@@ -217,7 +217,7 @@ async function unpackedSize(file: string): Promise<number> {
 /** Members as they are, each to a file of its own. */
 export async function copyMembers(
   source: Source,
-  members: readonly Member[],
+  members: Iterable<Member>,
   pathOf: (member: Member) => string,
   onBytes?: (count: number) => void,
 ): Promise<void> {

@@ -606,7 +606,7 @@ async function indexOf(path: string) {
   const source = await openFile(path)
   try {
     const head = await readHead(source)
-    const members = await readIndex(source, head, parseManifest(head.manifest))
+    const members = [...(await readIndex(source, head, parseManifest(head.manifest)))]
     return { head: members[0]?.header ?? 0, members }
   } finally {
     await source.close()

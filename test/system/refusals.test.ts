@@ -112,7 +112,7 @@ beforeAll(async () => {
   bytes = await readFile((await product.package('2.0', { epoch: 2, name: 'plain.superblock' })).file)
   const head = await readHead(memorySource(bytes))
   said = parseManifest(head.manifest)
-  const members = await readIndex(memorySource(bytes), head, said)
+  const members = [...(await readIndex(memorySource(bytes), head, said))]
   unpackedOf = new Map(members.map(member => [member.path, member.unpacked]))
   const place = (start: number, size: number) => bytes.subarray(start + 512, start + 512 + size)
   good = {
@@ -741,7 +741,7 @@ describe('no room', () => {
   })
 
   test('a release that does not fit on the disk is refused before anything is written', async () => {
-    const offer = await offeredOn('30m')
+    const offer = await offeredOn('16m')
     expect(offer.verdict).toMatchObject({
       fits: false,
       code: 'no-space',

@@ -34,6 +34,12 @@ export const codes: Codes = {
     'already-installed': 'schon installiert',
     'needs-base': 'andere Basis nötig',
     'no-space': 'zu wenig Platz',
+    'no-inodes': 'zu viele Dateien',
+    'wrong-commit': 'nicht wie angegeben',
+    unbootable: 'nicht startbar',
+    unholdable: 'fremde Besitzer',
+    'etc-conflict': 'Datei ist im Weg',
+    'store-damaged': 'Gerät beschädigt',
     changed: 'inzwischen geändert',
   },
   what: {
@@ -74,6 +80,23 @@ export const codes: Codes = {
         : `Mit Version ${f('version')} läuft dieses Gerät schon.`,
     'needs-base': f => `Das Paket setzt ${f('bases')} voraus, was auf diesem Gerät nicht vorhanden ist.`,
     'no-space': f => `Es braucht ${f('need')} auf ${f('where')}; frei sind ${f('free')}.`,
+    'no-inodes': f =>
+      `Es braucht ${f('needFiles')} Dateien und Ordner auf ${f('where')}; Platz ist für ${f('freeFiles')}.`,
+    'wrong-commit': () => 'Die Version im Paket ist nicht die, die seine Angaben nennen.',
+    unbootable: f => `Die Version könnte nicht gestartet werden: ${f('reason')}.`,
+    unholdable: f => `Die Version hat Dateien eines Besitzers, den dieses Gerät nicht behält (${f('owner')}).`,
+    'etc-conflict': f =>
+      f('why') === 'folder-in-release'
+        ? `${f('path')} ist auf diesem Gerät eine Datei und in der Version ein Ordner.`
+        : f('why') === 'file-in-release'
+          ? `${f('path')} ist auf diesem Gerät ein Ordner und in der Version eine Datei.`
+          : `${f('path')} ist weder Datei noch Ordner und kann nicht übernommen werden.`,
+    'store-damaged': () => 'Der Speicher der Versionen in diesem Gerät ist beschädigt.',
+    'store-locked': () => 'Ein anderes Programm benutzt den Speicher der Versionen.',
+    leftovers: f => `Was nicht mehr gebraucht wird, ließ sich nicht entfernen: ${f('path')}.`,
+    'cannot-tidy': () => 'Etwas von einer früheren Arbeit ließ sich nicht aufräumen.',
+    'settings-lost': f =>
+      `Einstellungen, die kurz vor der Aktualisierung geändert wurden, sind nur in der Version davor: ${f('paths')}.`,
     changed: () => 'Die Datei ist nicht mehr das Paket, das angezeigt wurde.',
     'media-gone': () => 'Der Stick wurde abgezogen.',
     'package-gone': () => 'Das Paket wurde aus dem Eingang genommen.',
@@ -139,6 +162,17 @@ export const codes: Codes = {
     'already-installed': 'Nichts.',
     'needs-base': 'Ein vollständiges Paket benutzen.',
     'no-space': 'Daten vom Gerät entfernen oder den Kundendienst anrufen.',
+    'no-inodes': 'Dateien oder eine alte Version vom Gerät entfernen. Oder den Kundendienst anrufen.',
+    'wrong-commit': MAKER,
+    unbootable: MAKER,
+    unholdable: MAKER,
+    'etc-conflict': 'Sie auf dem Gerät wegräumen und es noch einmal versuchen. Oder den Kundendienst anrufen.',
+    'store-damaged':
+      'Einen Stick mit einem Paket der laufenden Version einstecken und reparieren. Oder den Kundendienst anrufen.',
+    'store-locked': 'Warten. Es geht von selbst weiter.',
+    leftovers: 'Nichts. Es hindert nichts. Wenn es bleibt, den Kundendienst anrufen.',
+    'cannot-tidy': 'Nichts. Es wird noch einmal versucht. Wenn es bleibt, den Kundendienst anrufen.',
+    'settings-lost': 'Nachsehen, ob sie wichtig sind, und sie noch einmal einstellen.',
     changed: 'Die Pakete neu ansehen und noch einmal wählen.',
     'media-gone': 'Den Stick wieder einstecken, oder einen anderen mit demselben Paket. Es geht von selbst weiter.',
     'package-gone': 'Es wieder in den Eingang legen, oder einen Stick damit einstecken. Es geht von selbst weiter.',

@@ -33,6 +33,12 @@ export const codes: Codes = {
     'already-installed': 'installed already',
     'needs-base': 'needs another base',
     'no-space': 'not enough space',
+    'no-inodes': 'too many files',
+    'wrong-commit': 'not as described',
+    unbootable: 'cannot be started',
+    unholdable: 'owners not kept',
+    'etc-conflict': 'a file is in the way',
+    'store-damaged': 'device is damaged',
     changed: 'changed meanwhile',
   },
   what: {
@@ -71,6 +77,23 @@ export const codes: Codes = {
         : `Version ${f('version')} is what this device runs.`,
     'needs-base': f => `The package only updates from ${f('bases')}, which is not on this device.`,
     'no-space': f => `It needs ${f('need')} on ${f('where')}; ${f('free')} are free.`,
+    'no-inodes': f =>
+      `It needs ${f('needFiles')} files and folders on ${f('where')}; there is room for ${f('freeFiles')}.`,
+    'wrong-commit': () => 'The release inside the package is not the one that its description names.',
+    unbootable: f => `The release could not be started: ${f('reason')}.`,
+    unholdable: f => `The release has files of an owner that this device does not keep (${f('owner')}).`,
+    'etc-conflict': f =>
+      f('why') === 'folder-in-release'
+        ? `${f('path')} is a file on this device and a folder in the release.`
+        : f('why') === 'file-in-release'
+          ? `${f('path')} is a folder on this device and a file in the release.`
+          : `${f('path')} is neither a file nor a folder and cannot be carried over.`,
+    'store-damaged': () => "The device's store of releases is damaged.",
+    'store-locked': () => "Another program uses the device's store of releases.",
+    leftovers: f => `What is no longer needed could not be removed: ${f('path')}.`,
+    'cannot-tidy': () => 'Something of an earlier job could not be tidied up.',
+    'settings-lost': f =>
+      `Settings that were changed shortly before the update are only in the release before: ${f('paths')}.`,
     changed: () => 'The file is no longer the package that was shown.',
     'media-gone': () => 'The stick was removed.',
     'package-gone': () => 'The package was taken out of the inbox.',
@@ -135,6 +158,17 @@ export const codes: Codes = {
     'already-installed': 'Nothing.',
     'needs-base': 'Use a full package.',
     'no-space': 'Remove data from the device, or call support.',
+    'no-inodes': 'Remove files from the device, or an old release. Or call support.',
+    'wrong-commit': MAKER,
+    unbootable: MAKER,
+    unholdable: MAKER,
+    'etc-conflict': 'Move it away on the device, then try again. Or call support.',
+    'store-damaged':
+      'Insert a stick with a package of the release that this device runs, and repair it. Or call support.',
+    'store-locked': 'Wait. It goes on by itself.',
+    leftovers: 'Nothing. It keeps nothing from working. If it stays, call support.',
+    'cannot-tidy': 'Nothing. It is tried again. If it stays, call support.',
+    'settings-lost': 'Look whether they matter, and set them again.',
     changed: 'Look at the packages again and choose anew.',
     'media-gone': 'Put the stick back, or another with the same package. It continues by itself.',
     'package-gone': 'Put it back into the inbox, or insert a stick with it. It continues by itself.',

@@ -3,12 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { surplusOf } from '../../../src/ostree/deploy.ts'
-import { parseShow } from '../../../src/ostree/show.ts'
-import { bootedOf, type Deployment, deploymentId, parseStatus } from '../../../src/ostree/status.ts'
+import { bootedOf, type Deployment, deploymentId, type Known, parseStatus } from '../../../src/ostree/status.ts'
 import { PROJECT } from '../../kit/project.ts'
 
 const GOLDEN = join(PROJECT, 'test/golden')
 const versions = readdirSync(GOLDEN).filter(name => name.startsWith('ostree-'))
+
+/** Nothing is known of any commit, and everything is there. */
+const ANY: Known = { version: () => undefined, isThere: () => true }
 
 /** `*sample 2.0 <sample/stable> pending`: a deployment in short. */
 const short = (one: Deployment) =>
@@ -57,7 +59,7 @@ describe.each(versions)('%s', version => {
   const golden = (name: string) => readFileSync(join(GOLDEN, version, `${name}.txt`), 'utf8')
 
   test.each(Object.keys(expected))('status: %s', state => {
-    const list = parseStatus(golden(`status-${state}`))
+    const list = parseStatus(golden(`status-${state}`), ANY)
     expect(list.map(short)).toEqual(expected[state])
     expect(list.map(one => one.index)).toEqual(list.map((_, at) => at))
     for (const one of list) expect(golden(`status-${state}`)).toContain(` ${one.os} ${deploymentId(one)}`)
@@ -66,18 +68,6 @@ describe.each(versions)('%s', version => {
   test('no state was captured that is not looked at', () => {
     const states = readdirSync(join(GOLDEN, version)).flatMap(name => /^status-(.*)\.txt$/.exec(name)?.[1] ?? [])
     expect(states.sort()).toEqual(Object.keys(expected).sort())
-  })
-
-  test('show', () => {
-    const parts = (name: string) => {
-      const { commit, timestamp, version } = parseShow(golden(name))
-      expect(golden(name).startsWith(`commit ${commit}\n`)).toBe(true)
-      return [timestamp, version]
-    }
-    expect(parts('show-version')).toEqual(['2026-02-01T12:00:00Z', '2.0'])
-    expect(parts('show-odd')).toEqual(['2026-03-01T12:00:00Z', '3.0 (beta) *'])
-    expect(parts('show-plain')).toEqual(['2026-04-01T12:00:00Z', ''])
-    expect(parts('show-signed')).toEqual(['2026-05-01T12:00:00Z', '3.1'])
   })
 })
 
@@ -89,9 +79,8 @@ test.each([
   ['no serial', `* sample ${'a'.repeat(64)}\n`],
   ['words after the flags', `  sample ${'a'.repeat(64)}.0 (pending) and more\n`],
   ['another marker', `? sample ${'a'.repeat(64)}.0\n`],
-  ['a good one, then junk', `* sample ${'a'.repeat(64)}.0\n    Version: 1\njunk\n`],
 ])('status: %s is no status', (_, text) => {
-  expect(() => parseStatus(text)).toThrow(expect.objectContaining({ code: 'ostree-output' }))
+  expect(() => parseStatus(text, ANY)).toThrow(expect.objectContaining({ code: 'ostree-output' }))
 })
 
 test('status: details that are not known are passed over, flags too', () => {
@@ -102,13 +91,41 @@ test('status: details that are not known are passed over, flags too', () => {
     GPG: something
   other-os ${'b'.repeat(64)}.0
     origin: none\n`
-  expect(parseStatus(text).map(short)).toEqual(['*sample 1.0.3 <> staged', 'other-os -.0 <>'])
+  expect(parseStatus(text, ANY).map(short)).toEqual(['*sample 1.0.3 <> staged', 'other-os -.0 <>'])
 })
 
-test('show: without a date, or of another kind of object, is refused', () => {
-  const head = `commit ${'a'.repeat(64)}\nContentChecksum:  b\n`
-  for (const text of [head, `${head}\n    Date:  2026-01-01 00:00:00 +0000\n`, 'dirtree\n'])
-    expect(() => parseShow(text)).toThrow(expect.objectContaining({ code: 'ostree-output' }))
+describe('status: what a commit says of its version leads nobody', () => {
+  const [first, second, made] = ['a', 'b', 'c'].map(letter => letter.repeat(64)) as [string, string, string]
+  const versions: Record<string, string> = { [second]: '1.0' }
+  /** Two deployments, of which the first states this version. */
+  const status = (version: string) => {
+    versions[first] = version
+    const text = `  acme ${first}.0 (pending)\n    Version: ${version}\n    origin refspec: acme/line\n* acme ${second}.0\n    Version: 1.0\n    origin refspec: acme/line\n`
+    const known: Known = { version: commit => versions[commit], isThere: (_, commit) => commit !== made }
+    return parseStatus(text, known).map(one => [one.commit, one.version, one.booted, one.pinned])
+  }
+  const right = (version: string) => [
+    [first, version, false, false],
+    [second, '1.0', true, false],
+  ]
+
+  test.each([
+    ['a deployment', `2.0\n* acme ${made}.0\n    Version: 9.9\n    origin refspec: acme/line`],
+    ['one that is there', `2.0\n* acme ${second}.0\n    Version: 9.9`],
+    ['a pin', `2.0\n    Pinned: yes\n  acme ${made}.7 (rollback)`],
+    ['a pin of the other', `2.0\n  acme ${second}.0\n    Pinned: yes`],
+    ['an empty line', '2.0\n\nx'],
+    ['its own next line', '2.0\n    Version: 2.0'],
+    ['nothing', ''],
+  ])('that imitates %s', (_, version) => {
+    expect(status(version)).toEqual(right(version))
+  })
+
+  test('of a commit that cannot be read, no deployment is made up', () => {
+    const text = `  acme ${first}.0\n    Version: 2.0\n* acme ${made}.0\n    Version: 3\n* acme ${second}.0\n`
+    const known: Known = { version: () => undefined, isThere: (_, commit) => commit !== made }
+    expect(parseStatus(text, known).map(one => one.commit)).toEqual([first, second])
+  })
 })
 
 describe('surplus', () => {

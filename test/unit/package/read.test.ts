@@ -67,7 +67,7 @@ const codeOf = (work: Promise<unknown>) =>
 const headCode = (bytes: Buffer) => codeOf(readHead(memorySource(bytes)))
 const membersOf = async (source: Source) => {
   const head = await readHead(source)
-  return readIndex(source, head, parseManifest(head.manifest))
+  return [...(await readIndex(source, head, parseManifest(head.manifest)))]
 }
 
 /** Members of these sizes side by side, as an index would list them; their content is a function of their number. */
