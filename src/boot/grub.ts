@@ -9,6 +9,8 @@ import type { BootLoader } from './bootloader.ts'
 
 const SIGNATURE = '# GRUB Environment Block\n'
 const SIZE = 1024
+/** Of another size it was changed by something else than GRUB's own program. */
+const SECTOR = 512
 
 /** A line as it stands in the block, its end included; `name` of a variable's line. */
 interface Line {
@@ -24,6 +26,8 @@ function linesOf(block: Buffer): Line[] {
   if (text[end - 1] !== '\n') throw new Error('its last line has no end')
   const lines: Line[] = []
   for (const [raw] of text.slice(SIGNATURE.length, end).matchAll(/(?:\\.|[^\\\n])*\n/gs)) {
+    // An editor has put a line end behind the padding, which makes it a comment for GRUB, and the block full.
+    if (/^#+\n$/.test(raw)) continue
     const at = raw.indexOf('=')
     lines.push(raw.startsWith('#') || at < 0 ? { raw } : { raw, name: raw.slice(0, at) })
   }
@@ -43,7 +47,7 @@ export function parseBlock(block: Buffer): Map<string, string> {
 }
 
 /**
- * The block with some variables set, and those unset whose value is null; all others, comments and the size stay.
+ * The block with some variables set, and those unset whose value is null; all others, comments and a size that it may have stay.
  * @throws Error when it is no environment block, or too small
  */
 export function editBlock(block: Buffer, changes: Readonly<Record<string, string | null>>): Buffer {
@@ -57,8 +61,9 @@ export function editBlock(block: Buffer, changes: Readonly<Record<string, string
   }
   for (const [name, value] of left) if (value !== null) lines.push(`${name}=${escaped(value)}\n`)
   const text = SIGNATURE + lines.join('')
-  if (text.length > block.length) throw new Error('it is full')
-  return Buffer.from(text.padEnd(block.length, '#'), 'latin1')
+  const size = block.length > 0 && block.length % SECTOR === 0 ? block.length : SIZE
+  if (text.length > size) throw new Error('it is full')
+  return Buffer.from(text.padEnd(size, '#'), 'latin1')
 }
 
 /** @throws Failure `grubenv` */

@@ -99,18 +99,48 @@ const CHUNK = 256 * 1024
  */
 export async function etcState(etc: string): Promise<string> {
   const hash = createHash('sha256')
-  await addState(hash, etc)
+  await addState(hash, etc, '')
   return hash.digest('hex')
 }
 
-async function addState(hash: Hash, path: string): Promise<void> {
+async function addState(hash: Hash, etc: string, below: string): Promise<void> {
+  const path = join(etc, below)
   const found = await statusOf(path)
   if (!found) return
-  hash.update(`${path}\0${found.mode}\0${found.uid}\0${found.gid}\0`)
+  hash.update(`${below}\0${found.mode}\0${found.uid}\0${found.gid}\0`)
   if (found.isSymbolicLink()) hash.update(await readlink(path).catch(() => ''))
   else if (found.isFile()) await addContent(hash, path)
-  else if (found.isDirectory()) for (const name of await names(path)) await addState(hash, join(path, name))
+  else if (found.isDirectory()) for (const name of await names(path)) await addState(hash, etc, join(below, name))
   hash.update('\0')
+}
+
+/**
+ * Settings that a site changed in one deployment and that another, which took them over before, does not have.
+ * @param from folder of the deployment with the changes
+ * @param to folder of the other
+ * @param most so many are named
+ * @returns paths below /etc
+ */
+export async function settingsOnlyIn(from: string, to: string, most: number): Promise<string[]> {
+  const found: string[] = []
+  const digestOf = async (path: string) => {
+    const hash = createHash('sha256')
+    if ((await statusOf(path))?.isDirectory()) return 'folder'
+    await addState(hash, path, '')
+    return hash.digest('hex')
+  }
+  async function look(below: string): Promise<void> {
+    for (const name of await names(join(from, 'etc', below))) {
+      const path = join(below, name)
+      const now = await digestOf(join(from, 'etc', path))
+      if (now === 'folder') await look(path)
+      else if (now !== (await digestOf(join(from, 'usr/etc', path))) && now !== (await digestOf(join(to, 'etc', path))))
+        found.push(path)
+      if (found.length >= most) return
+    }
+  }
+  await look('')
+  return found
 }
 
 /** What cannot be read is as if it were empty: it is no reason to be without the rest. */

@@ -11,6 +11,7 @@ import type { History } from './history.ts'
 import type { Journal } from './journal.ts'
 import { type Meter, makeMeter } from './meter.ts'
 import type { Offer, Offers } from './offers.ts'
+import type { Problems } from './problems.ts'
 import type { Cause, Job, State } from './state.ts'
 
 export interface Surroundings {
@@ -33,6 +34,8 @@ export interface Surroundings {
   onMove: () => void
   /** what could not be removed: it is told of, and tried again */
   tidied: (left: readonly Leftover[]) => void
+  /** something is wrong with the device, or no longer: see Problems */
+  problem: Problems['set']
 }
 
 export interface Core extends Surroundings {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { Failure } from '../base/failure.ts'
 import { unlessAborted } from '../base/source.ts'
 import { safe } from '../base/text.ts'
+import { etcState } from '../ostree/etc.ts'
 import type { Deployment } from '../ostree/status.ts'
 import type { Core } from './core.ts'
 import { nameOf, rollbackTarget } from './device.ts'
@@ -18,6 +19,12 @@ export interface Requests {
   cancel(): Promise<void>
   /** Offers came or went: a paused job may continue. */
   offersChanged(): void
+  /**
+   * What the site changed in /etc since the new release was deployed is taken over before that starts. Resolves when it is.
+   * @param quiet only when nothing was changed since the last call
+   * @throws Failure with the code of what kept the release from being deployed again
+   */
+  takeOverSettings(quiet: boolean): Promise<void>
 }
 
 /** Milliseconds that somebody who asks for an installation waits for a look at the package. */
@@ -171,5 +178,20 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
     void enter({ at: 'installing', job, step: 'admit' }).then(advance)
   }
 
-  return { install, rollback, cancel, offersChanged }
+  let settings = ''
+
+  async function takeOverSettings(quiet: boolean): Promise<void> {
+    const now = core.state()
+    if (now.at !== 'reboot' || now.job.kind !== 'install' || now.job.etc === undefined || isWorking()) return
+    const before = settings
+    settings = await etcState('/etc')
+    if (settings === now.job.etc || (quiet && settings !== before) || core.state() !== now) return
+    core.log.info('settings were changed since the release was deployed: it is deployed again')
+    await enter({ at: 'installing', job: now.job, step: 'deploy' })
+    await advance()
+    const then = core.state()
+    if (then.at === 'failed') throw new Failure(then.cause.code, then.cause.text, { facts: then.cause.facts })
+  }
+
+  return { install, rollback, cancel, offersChanged, takeOverSettings }
 }

@@ -113,6 +113,7 @@ export async function openUpdater(
     onChange: changed,
     onMove: onChange,
     tidied,
+    problem: problems.set,
   })
 
   let rebootAt: number | undefined
@@ -168,6 +169,8 @@ export async function openUpdater(
   async function lookAgain(): Promise<void> {
     await lookAtDevice()
     try {
+      // Most devices are switched off at the plug.
+      await room.takeOverSettings(true)
       if (!journal.isSaved()) await journal.write({})
       await history.flush()
       if (journal.isSaved()) problems.set('disk-full', undefined)
@@ -184,6 +187,7 @@ export async function openUpdater(
     if (isWorking(journal.read().state))
       throw new Failure('busy', 'cannot reboot: the device is being changed; wait for the end. See: superblock status')
     rebootAt = undefined
+    await room.takeOverSettings(false)
     try {
       await run(config.reboot.command)
     } catch (error) {

@@ -2,11 +2,13 @@
 import { join } from 'node:path'
 import { diskTrouble } from '../base/disk.ts'
 import { asFailure } from '../base/failure.ts'
+import { isThere } from '../base/files.ts'
 import { safe } from '../base/text.ts'
 import { checkHealth, type HealthPlan } from '../boot/health.ts'
 import { runHooks } from '../boot/hooks.ts'
 import { account, readLedger } from '../boot/ledger.ts'
 import { inOneLine } from '../boot/programs.ts'
+import { etcState, settingsOnlyIn } from '../ostree/etc.ts'
 import { setDefault } from '../ostree/rollback.ts'
 import { type Deployment, deploymentId } from '../ostree/status.ts'
 import { type Core, causeOf } from './core.ts'
@@ -48,6 +50,9 @@ const goneBackFrom = ({ deployments }: DeviceState, timestamp: string) => ({
   newest: timestamp,
   disowned: deployments.filter(one => Date.parse(one.timestamp) > Date.parse(timestamp)).map(({ commit }) => commit),
 })
+
+/** Of the settings that did not arrive, so many are named. */
+const LOST_NAMED = 5
 
 export function makeVerdicts(core: Core): Verdicts {
   const { config, engine, journal, history, meter, onChange, recordOnce } = core
@@ -97,12 +102,27 @@ export function makeVerdicts(core: Core): Verdicts {
     return show(checks, checks.some(check => check.required && !check.ok) ? 'bad' : 'good')
   }
 
+  /** What was changed after the release was deployed, and before anybody could deploy it again, is said. */
+  async function lookForLostSettings({ from, to, etc }: InstallJob): Promise<void> {
+    const own = join(engine.sysroot, `ostree/deploy/${to.os}/deploy/${deploymentId(from)}`)
+    if (etc === undefined || !(await isThere(own)) || (await etcState(join(own, 'etc'))) === etc) return
+    const paths = await settingsOnlyIn(own, '/', LOST_NAMED)
+    if (paths.length === 0) return
+    const named = paths.map(path => safe(`/etc/${path}`, 80)).join(', ')
+    core.problem('settings-lost', {
+      text: `settings that were changed shortly before the update are only in version ${from.version}: ${named}`,
+      next: 'Look whether they matter, and set them again.',
+      facts: { paths: named, version: from.version },
+    })
+  }
+
   async function judge(job: Job): Promise<State | undefined> {
     if (job.kind === 'rollback') await changeSides(job)
     else {
       // It starts all the same: the boot loader has not done what it was told.
       const ledger = await readLedger(config.state)
       if (ledger?.over) return notStarted(job, account(ledger))
+      await lookForLostSettings(job)
     }
     const health = await runChecks(job.kind === 'install' ? job : undefined)
     if (health.verdict === 'checking') return undefined

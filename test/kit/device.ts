@@ -223,7 +223,9 @@ export async function makeDevice({
     async destroy() {
       await device.powerCut()
       if (!(await isThere(folder))) return
-      // A tree may hold folders that nobody may write into.
+      // Whoever is root may have made files of it immutable, wherever they lie by now; and a tree may hold folders that nobody may
+      // write into.
+      await run(['chattr', '-R', '-f', '-i', '-a', folder], { accept: [1] }).catch(() => {})
       await run(['chmod', '-R', 'u+w', folder])
       await rm(folder, { recursive: true, force: true, maxRetries: 5 })
     },
