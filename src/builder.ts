@@ -86,10 +86,8 @@ program
   .option('--ota-json <file>', 'JSON object about the release, kept in the commit and in packages of it')
   .option('--subject <text>', 'one line about the commit (default: "Release VERSION")')
   .option('--timestamp <time>', 'of the commit (default: $SOURCE_DATE_EPOCH, or now)', seconds)
-  .option(
-    '--canonical-permissions',
-    'owner root, no extended attributes: for trees made without root, and test devices',
-  )
+  .option('--keep-owners', 'owners, modes and attributes as they are (default for root)')
+  .option('--canonical-permissions', 'owner root, no setuid bits, no extended attributes (default for other users)')
   .option('--allow-unbootable', 'also a system that no device could start from, as for tests of it')
   .option('--gpg-sign <key-id>', 'sign the commit with gpg as well')
   .option('--gpg-homedir <folder>', "gpg's home, where it is not the usual one")
@@ -101,7 +99,8 @@ Examples:
   superblock-builder commit sysroot.tar.gz --ref acme/gateway --version 2.0 --ota-json ota.json
   superblock-builder commit --from-repo /srv/builds/repo acme/testing --ref acme/gateway --version 2.0
 
-The same tree, version, parent and --timestamp give the same commit. Owners and modes are taken as they are.`,
+The same tree, version, parent and --timestamp give the same commit.
+Root commits owners and modes as they are. Other users' files have owners that no device knows: they become root's.`,
   )
   .action((input: string, options: Omit<CommitOptions, 'input'> & { json?: boolean }) => {
     const timestamp = options.timestamp ?? epochOfBuild()

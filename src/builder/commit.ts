@@ -8,6 +8,7 @@ import { history, readCommit } from '../ostree/contents.ts'
 import { type Json, parseJson, sortKeys } from '../package/json.ts'
 import { explainDisk } from './disk.ts'
 import { checkRelease, timestampOf } from './draft.ts'
+import { isCanonical, type OwnerOptions, sayOwners } from './owners.ts'
 import { checkTree } from './tree/check.ts'
 import type { Work } from './work.ts'
 
@@ -19,7 +20,7 @@ const OTA_JSON_LIMIT = 64 * 1024
 const OTA_JSON_FILE_LIMIT = 1024 * 1024
 const OTA_JSON_DEPTH = 30
 
-export interface CommitOptions {
+export interface CommitOptions extends OwnerOptions {
   /** folder, `.tar`, `.tar.gz`; with `fromRepo` a ref or commit of it */
   input: string
   fromRepo?: string
@@ -30,7 +31,6 @@ export interface CommitOptions {
   subject?: string
   /** seconds since 1970; now without it */
   timestamp?: number
-  canonicalPermissions?: boolean
   /** also a system that no device could start from */
   allowUnbootable?: boolean
   gpgSign?: string
@@ -47,15 +47,22 @@ export interface CommitResult {
 }
 
 /**
- * @throws Failure `bad-value`, `bad-tree`, `not-bootable`, `bad-ota-json`, `version-taken`, `wrong-repo`, `no-commit`, `command-failed`
+ * @throws Failure `usage`, `bad-value`, `bad-tree`, `not-bootable`, `bad-ota-json`, `version-taken`, `wrong-repo`, `no-commit`, `command-failed`
  */
 export async function commit(options: CommitOptions, work: Work): Promise<CommitResult> {
   const { ostreeRepo: repo, ref, version } = options
   checkRelease(ref, version)
+  const canonical = isCanonical(options)
   const metadata: Record<string, string> = { version }
   if (options.otaJson !== undefined) metadata[OTA_JSON] = await readOtaJson(options.otaJson)
   const source = await findTree(options)
   if ('dir' in source && !options.allowUnbootable) await checkTree(source.dir, tmpdir(), work)
+  if (canonical && !options.canonicalPermissions)
+    work.note(
+      await sayOwners(source, options.fromRepo).catch(error => {
+        throw explained(error, options.input, repo)
+      }),
+    )
   await initRepo(repo, work.signal).catch(error => {
     throw explainDisk(error, repo)
   })
@@ -72,7 +79,7 @@ export async function commit(options: CommitOptions, work: Work): Promise<Commit
         subject: options.subject ?? `Release ${version}`,
         timestamp: options.timestamp,
         metadata,
-        canonicalPermissions: options.canonicalPermissions ?? false,
+        canonicalPermissions: canonical,
         gpg: options.gpgSign ? { key: options.gpgSign, homedir: options.gpgHomedir } : undefined,
       },
       work.signal,

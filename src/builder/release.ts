@@ -9,6 +9,7 @@ import { type CommitOptions, type CommitResult, commit, commitText, OTA_JSON, re
 import { explainDisk } from './disk.ts'
 import { checkRelease, timestampOf } from './draft.ts'
 import { checkScript, type ImageOptions, type ImageResult, image, imageText } from './image.ts'
+import type { OwnerOptions } from './owners.ts'
 import { makePackage, type PackageOptions, type PackageResult, packageText, readNotes } from './package.ts'
 import { prepareSigners } from './signers.ts'
 import { type SysrootOptions, sysroot } from './sysroot.ts'
@@ -18,7 +19,7 @@ import { type Work, withScratch } from './work.ts'
 
 export interface ReleaseOptions
   extends Omit<SysrootOptions, 'out'>,
-    Omit<CommitOptions, 'input' | 'fromRepo' | 'canonicalPermissions' | 'allowUnbootable' | 'gpgSign'>,
+    Omit<CommitOptions, 'input' | 'fromRepo' | keyof OwnerOptions | 'allowUnbootable' | 'gpgSign'>,
     Omit<PackageOptions, 'out' | 'rev' | 'fromSuperblock' | 'compatible'>,
     Pick<ImageOptions, 'bootLoader' | 'size' | 'dataSize'> {
   ref: string

@@ -274,6 +274,56 @@ describe('commit', () => {
   })
 })
 
+describe("an ordinary user's release", () => {
+  /** In a user namespace, whoever runs this test: his files are the made-up user's there. */
+  const asUser = async (...argv: string[]) =>
+    run(['unshare', '--user', '--map-user=1234', '--map-group=1234', ...argv], { cwd: folder, accept: ANY_STATUS })
+  const commitAs = async (...argv: string[]) => {
+    const ref = `user/${count}`
+    const given = ['--ostree-repo', 'user-repo', '--ref', ref, '--version', '1.0', ...argv]
+    const { stderr, status } = await asUser(...BUILDER, 'commit', ...given)
+    return { stderr, status, files: (await run(['ostree', 'ls', `--repo=${path('user-repo')}`, '-R', ref])).stdout }
+  }
+  const inputs = [['of-user'], ['of-user.tar'], ['old', '--from-repo', 'old-repo']]
+  beforeAll(async () => {
+    await mkdir(path('of-user/usr/bin'), { recursive: true })
+    await writeFile(path('of-user/usr/bin/tool'), 'tool', { mode: 0o775 })
+    await asUser('chmod', '775', 'of-user/usr/bin/tool')
+    await asUser('tar', '--create', '--file=of-user.tar', '--directory=of-user', '.')
+    await asUser('ostree', 'init', '--repo=old-repo', '--mode=archive')
+    await asUser('ostree', 'commit', '--repo=old-repo', '--branch=old', '--tree=dir=of-user')
+  })
+
+  test.each(inputs)('from %j carries his ids nowhere', async (...argv) => {
+    const { stderr, status, files } = await commitAs(...argv)
+    expect([status, stderr]).toEqual([0, expect.stringContaining('everything in this release belongs to root')])
+    expect(stderr).not.toContain('otherwise')
+    expect(files.match(/^\S+ \d+ \d+/gm)).toEqual(['d00755 0 0', 'd00755 0 0', 'd00755 0 0', '-00755 0 0'])
+  })
+
+  test.each(inputs)('from %j keeps his ids where he asks for it', async (...argv) => {
+    const { stderr, status, files } = await commitAs(...argv, '--keep-owners')
+    expect([status, stderr]).toEqual([0, ''])
+    expect(files).toMatch(/^-00775 1234 1234 .* \/usr\/bin\/tool$/m)
+  })
+
+  test('says what gets lost of other owners and setuid bits', async () => {
+    const repo = ['--repo=old-repo', '--branch=odd']
+    const build = `cp -r of-user odd && chmod 4755 odd/usr/bin/tool && chmod 1777 odd/usr &&
+      tar --create --file=odd.tar --owner=www:33 --group=33 --directory=odd usr/bin/tool &&
+      ostree commit ${repo.join(' ')} --tree=tar=odd.tar --tar-autocreate-parents`
+    await asUser('sh', '-euc', build)
+    const folderSaid = (await commitAs('odd')).stderr
+    expect(folderSaid).toContain('otherwise for /usr (1777), /usr/bin/tool (4755); to keep that, commit it as root.')
+    for (const argv of [['odd.tar'], ['odd', '--from-repo', 'old-repo']]) {
+      count++
+      const { stderr, files } = await commitAs(...argv)
+      expect(stderr).toMatch(/otherwise for .*\/usr\/bin\/tool \(33:33, 4755\).*--keep-owners/)
+      expect(files).toMatch(/^-00755 0 0 .* \/usr\/bin\/tool$/m)
+    }
+  })
+})
+
 describe('the command line', () => {
   test('help and version are no failure', async () => {
     const { version } = JSON.parse(await readFile(join(PROJECT, 'package.json'), 'utf8'))
