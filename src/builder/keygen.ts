@@ -2,6 +2,7 @@
 import { mkdir, open, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, Failure } from '../base/failure.ts'
+import { textOf } from '../package/encoding.ts'
 import { makeKey } from '../package/signature.ts'
 
 export interface KeygenOptions {
@@ -52,7 +53,7 @@ export async function readPassphrase(file: string | undefined): Promise<string |
     new Failure('bad-passphrase', `cannot read the passphrase from ${file}: ${why}`, { cause })
   let text: string
   try {
-    text = await readFile(file, 'utf8')
+    text = textOf(await readFile(file))
   } catch (error) {
     throw bad(errno(error) ?? String(error), error)
   }

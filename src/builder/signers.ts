@@ -1,6 +1,7 @@
 /** The keys named on the command line, made ready before long work begins, and asked when there is a manifest to sign. */
 import { readFile } from 'node:fs/promises'
 import { errno, Failure } from '../base/failure.ts'
+import { textOf } from '../package/encoding.ts'
 import { signBytes, signingTime } from '../package/signature.ts'
 import { checkGpgKey, gpgSign } from './gpg.ts'
 import { readPassphrase } from './keygen.ts'
@@ -58,7 +59,7 @@ async function readKey(file: string, passphraseFiles: readonly string[], at: num
   const passphrase = await readPassphrase(passphraseFiles.length === 1 ? passphraseFiles[0] : passphraseFiles[at])
   let secret: string
   try {
-    secret = await readFile(file, 'utf8')
+    secret = textOf(await readFile(file))
   } catch (error) {
     throw new Failure('bad-key', `cannot read the key ${file}: ${errno(error) ?? String(error)}`, { cause: error })
   }

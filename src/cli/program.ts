@@ -93,7 +93,7 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
   ).option(...KEY)
   verb(
     'verify <file>',
-    'read every byte of a package and check it against its signatures; needs no service',
+    'read all of a package and check it against its signatures; needs no service',
     example('superblock verify --key release.asc product-2.0.superblock', '0 everything holds; 4 it does not'),
     async () => (await import('./verify.ts')).verify,
   ).option(...KEY)

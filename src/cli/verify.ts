@@ -1,8 +1,9 @@
-/** `superblock verify`: every byte of a package against its signatures; no service takes part. */
+/** `superblock verify`: all that a package holds against its signatures; no service takes part. */
 import { Failure } from '../base/failure.ts'
 import { bytes, safe } from '../base/text.ts'
-import { parseManifest } from '../package/manifest.ts'
-import { readIndex, verifyWhole } from '../package/read.ts'
+import { parseCommit } from '../ostree/contents.ts'
+import { commitMismatch, type Manifest, parseManifest } from '../package/manifest.ts'
+import { type Member, readIndex, readMember, type Source, verifyWhole } from '../package/read.ts'
 import type { Verdict } from '../trust.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
@@ -21,19 +22,41 @@ export async function verify(context: Context, file: string, options: { key?: st
     const meter = json ? undefined : progress(io, opened.source.size)
     await verifyWhole(opened.source, members, meter?.count)
     meter?.end()
+    await checkCommit(file, opened.source, manifest, members)
     const { version, commit } = manifest
     const signers = opened.signers.map(({ fingerprint, userId }) => ({ fingerprint, userId }))
     if (json) sayJson(io, { ok: true, id: opened.head.id, version, commit, size: opened.source.size, signers })
     else {
       say(
         io,
-        `${safe(file)}: good. Version ${safe(version)}, ${members.length} members, ${bytes(opened.source.size)}, every byte checked.`,
+        `${safe(file)}: good. Version ${safe(version)}, ${members.length} members, ${bytes(opened.source.size)}, all of its content checked.`,
       )
       for (const signer of signers) say(io, `  signed by ${safe(signer.userId)}  ${safe(signer.fingerprint)}`)
+      for (const { file, why } of opened.rejected) say(io, `  does not count: ${safe(file)}: ${safe(why, 400)}`)
     }
     return EXIT.ok
   } finally {
     await opened.source.close()
+  }
+}
+
+/** The commit that is installed must be the release that the manifest speaks of; within a delta nobody has it yet. */
+async function checkCommit(file: string, source: Source, manifest: Manifest, members: readonly Member[]) {
+  const member = members.find(({ path }) => path.endsWith('.commit'))
+  if (!member) return
+  const tampered = (why: string, cause?: unknown) =>
+    new Failure('tampered', `cannot trust ${safe(file)}: ${why}; ask its maker for a new one`, { cause })
+  const bytes = await readMember(source, member)
+  const commit = parse(manifest.commit, bytes, error => tampered('its commit is none', error))
+  const mismatch = commitMismatch({ ...commit, version: commit.metadata.get('version') }, manifest)
+  if (mismatch) throw tampered(mismatch)
+}
+
+function parse(checksum: string, bytes: Buffer, explained: (error: unknown) => Failure) {
+  try {
+    return parseCommit(checksum, bytes)
+  } catch (error) {
+    throw explained(error)
   }
 }
 

@@ -23,8 +23,6 @@ export interface Commit {
   root: { tree: string; meta: string }
   /** the metadata's strings; values of other types are left out */
   metadata: Map<string, string>
-  /** the GVariant type of everything that its metadata has, by key */
-  types: Map<string, string>
   /** the refs it was made for; empty when it does not say */
   boundTo: string[]
 }
@@ -38,6 +36,8 @@ export interface StoredObject {
   unpacked: number
 }
 
+const REF_BINDING = 'ostree.ref-binding'
+
 const objectPath = (checksum: string, kind: string) => `objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.${kind}`
 
 /**
@@ -48,12 +48,15 @@ export function parseCommit(checksum: string, bytes: Buffer): Commit {
   const fields = checked(checksum, bytes, FORMAT.commit)
   const [metadata, parent, , , , timestamp, tree, meta] = fields
   const strings = new Map<string, string>()
-  const types = new Map<string, string>()
+  const keys = new Set<string>()
   let boundTo: string[] = []
   for (const [key, entry] of metadata as [string, { type: string; value: Value }][]) {
-    types.set(key, entry.type)
+    if (keys.has(key)) throw corrupt(checksum, `it has ${JSON.stringify(key)} twice`) // readers differ in which of them counts
+    keys.add(key)
     if (entry.type === 's') strings.set(key, entry.value as string)
-    if (entry.type === 'as' && key === 'ostree.ref-binding') boundTo = entry.value as string[]
+    if (key !== REF_BINDING) continue
+    if (entry.type !== 'as') throw corrupt(checksum, 'what it says of its refs has another type')
+    boundTo = entry.value as string[]
   }
   return {
     checksum,
@@ -61,7 +64,6 @@ export function parseCommit(checksum: string, bytes: Buffer): Commit {
     timestamp: Number((timestamp as Buffer).readBigUInt64BE()),
     root: { tree: hex(tree), meta: hex(meta) },
     metadata: strings,
-    types,
     boundTo,
   }
 }
@@ -184,10 +186,13 @@ export function isMetadata(path: string, bytes: Buffer): boolean {
   }
 }
 
+const corrupt = (checksum: string, why: string) =>
+  new Failure('corrupt-object', `cannot use the object ${checksum}: ${why}`)
+
 /** A metadata object's name is the SHA-256 of its bytes. */
 function checked(checksum: string, bytes: Buffer, type: string): Value[] {
   if (createHash('sha256').update(bytes).digest('hex') !== checksum)
-    throw new Failure('corrupt-object', `cannot use the object ${checksum}: its content does not match its name`)
+    throw corrupt(checksum, 'its content does not match its name')
   return parse(type, bytes) as Value[]
 }
 

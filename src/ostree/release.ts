@@ -16,11 +16,8 @@ export interface Said {
 export function contradiction(commit: Commit, said: Said): string | undefined {
   if (commit.timestamp !== Date.parse(said.timestamp) / 1000)
     return `it was made ${timeOf(commit.timestamp)}, and not ${said.timestamp}`
-  if (commit.types.get('version') !== 's' || commit.metadata.get('version') !== said.version)
-    return `its version is not ${said.version}`
-  const binding = commit.types.get('ostree.ref-binding')
-  if (binding !== undefined && (binding !== 'as' || !commit.boundTo.includes(said.ref)))
-    return `it was not made for ${said.ref}`
+  if (commit.metadata.get('version') !== said.version) return `its version is not ${said.version}`
+  if (commit.boundTo.length > 0 && !commit.boundTo.includes(said.ref)) return `it was not made for ${said.ref}`
   return undefined
 }
 

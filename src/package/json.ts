@@ -1,12 +1,17 @@
-/** JSON as strict as a signed document deserves: no duplicate keys, bounded depth, well-formed UTF-8, no byte order mark. */
+/**
+ * JSON as strict as a signed document deserves: no duplicate keys, bounded depth, well-formed UTF-8, no byte order mark, and no
+ * number that one reader would round and another not.
+ */
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
 /**
  * @param depth how deep arrays and objects may nest
+ * @param free the key of the outermost object whose value may have numbers of all kinds; elsewhere they are digits alone. Without it
+ *   all may
  * @throws Error saying what is wrong, without "cannot"
  */
-export function parseJson(bytes: Uint8Array, depth: number): Json {
+export function parseJson(bytes: Uint8Array, depth: number, free?: string): Json {
   const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   let value: Json
   try {
@@ -15,14 +20,15 @@ export function parseJson(bytes: Uint8Array, depth: number): Json {
     // V8's message quotes the text, which nobody has checked
     throw new Error('it is not JSON')
   }
-  checkStructure(text, depth)
+  checkStructure(text, depth, free)
   return value
 }
 
-/** `text` is known to be JSON, so that strings and brackets are all there is to look at. */
-function checkStructure(text: string, depth: number): void {
-  const token = /"(?:[^"\\]|\\.)*"|[{}[\]]/g
+/** `text` is known to be JSON, so that strings, brackets and numbers are all there is to look at. */
+function checkStructure(text: string, depth: number, free: string | undefined): void {
+  const token = /"(?:[^"\\]|\\.)*"|[{}[\]]|-?\d[\d.eE+-]*/g
   const open: (Set<string> | undefined)[] = []
+  let outermost: string | undefined
   for (let found = token.exec(text); found; found = token.exec(text)) {
     const [lexeme] = found
     if (lexeme === '{' || lexeme === '[') {
@@ -30,13 +36,39 @@ function checkStructure(text: string, depth: number): void {
       if (open.length > depth) throw new Error(`it is nested deeper than ${depth} levels`)
     } else if (lexeme === '}' || lexeme === ']') {
       open.pop()
+    } else if (lexeme[0] !== '"') {
+      if (isRounded(lexeme))
+        throw new Error(`it has the number ${shown(lexeme)}, which would be rounded; make it a string`)
+      if (free !== undefined && outermost !== free && !/^\d+$/.test(lexeme))
+        throw new Error(`it has the number ${shown(lexeme)}, which is not written in digits alone`)
     } else if (isKey(text, token.lastIndex)) {
       const key: string = JSON.parse(lexeme) // so that "a" and "\u0061" are the same key
       const keys = open.at(-1)
       if (keys?.has(key)) throw new Error(`the key ${JSON.stringify(key)} is there twice`)
       keys?.add(key)
+      if (open.length === 1) outermost = key
     }
   }
+}
+
+const shown = (number: string) => (number.length > 40 ? `${number.slice(0, 40)}…` : number)
+
+/** Whether a double (IEEE 754) is another number: the fewest digits that tell it from its neighbours are not these. */
+const isRounded = (number: string): boolean => {
+  const value = Number(number)
+  return !Number.isFinite(value) || plainDigits(number) !== plainDigits(String(value))
+}
+
+/** The same text for the same number: its digits without zeros at the ends, and where its point is. */
+function plainDigits(number: string): string {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE](.*))?$/.exec(number) ?? []
+  const digits = `${whole}${fraction}`
+  let [start, end] = [0, digits.length]
+  while (digits[start] === '0') start++
+  while (end > start && digits[end - 1] === '0') end--
+  const kept = digits.slice(start, end)
+  return kept === '' ? '0' : `${sign}${kept} ${Number(exponent) - fraction.length + digits.length - end}`
 }
 
 /** In JSON a colon follows a key and nothing else. */

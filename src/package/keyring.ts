@@ -2,90 +2,132 @@
 import { constants } from 'node:fs'
 import { open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Key, type PublicKey, readKeys } from 'openpgp'
+import type { PublicKey } from 'openpgp'
 import { errno } from '../base/failure.ts'
+import { ANY_HASH, fingerprintOf, NO_CLOCK } from './key.ts'
+import { readKeyFile } from './keyfile.ts'
+import { applyRevocations, type Certificate } from './revocation.ts'
 
 export interface Keyring {
   keys: PublicKey[]
+  /** fingerprints of keys and subkeys that a revocation ended, beside those that carry theirs in themselves */
+  revoked: ReadonlySet<string>
   /** how many key files there were, usable or not */
   files: number
+  /** paths in the folders that are passed over: devices take a file for a key by the end of its name */
+  passedOver: string[]
   /** sentences about files that cannot be used */
   problems: string[]
 }
 
 const FILE_LIMIT = 1024 * 1024
 const KEY_LIMIT = 256
-const BLOCK = /-----BEGIN PGP PUBLIC KEY BLOCK-----[\s\S]*?-----END PGP PUBLIC KEY BLOCK-----/g
 
-/** openpgp's way of saying: at no particular time. Nothing in trust may depend on the device's clock. */
-export const NO_CLOCK = null as unknown as Date
-
-/** The primary key's, in upper-case hex. */
-export const fingerprintOf = (key: Key): string => key.getFingerprint().toUpperCase()
+/** Whether a file of a key folder is looked at. */
+export const isKeyName = (name: string): boolean => /^[^.].*\.(?:asc|pgp|gpg|rev)$/.test(name)
 
 /** The primary keys' fingerprints, in order. */
 export const fingerprints = (keyring: Keyring): string[] => keyring.keys.map(fingerprintOf).sort()
 
 /**
- * Load every `*.asc`, `*.pgp` and `*.gpg` of the folders, armored or binary, each with any number of keys. Copies of one
- * key are merged, so that a revocation in any copy counts. A folder that is not there holds no keys.
+ * Load every `*.asc`, `*.pgp`, `*.gpg` and `*.rev` of the folders, armored or binary, each with any number of keys and
+ * revocations. Copies of one key are merged, so that a revocation in any copy counts, and so does one in any other file. A folder
+ * that is not there holds no keys.
  * @param paths folders, later ones add; or single files
  */
-export async function loadKeys(paths: readonly string[]): Promise<Keyring> {
-  const found = new Map<string, PublicKey>()
-  const problems: string[] = []
-  let files = 0
-  for (const path of paths)
-    for (const file of await keyFiles(path, problems)) {
-      files++
-      try {
-        for (const key of await keysOf(file)) {
-          const fingerprint = fingerprintOf(key)
-          const known = found.get(fingerprint)
-          if (!known && found.size >= KEY_LIMIT) throw new Error(`there are more than ${KEY_LIMIT} keys`)
-          found.set(fingerprint, known ? await known.update(key, NO_CLOCK) : key)
-        }
-      } catch (error) {
-        problems.push(`cannot use the keys in ${file}: ${error instanceof Error ? error.message : String(error)}`)
-      }
-    }
-  return { keys: [...found.values()], files, problems }
+export const loadKeys = async (paths: readonly string[]): Promise<Keyring> => (await load(paths)).keyring
+
+/** @returns also whether all files could be read */
+async function load(paths: readonly string[]): Promise<{ keyring: Keyring; whole: boolean }> {
+  const { files, passedOver, problems } = await keyFiles(paths)
+  let whole = problems.length === 0
+  const contents = files.map(name => ({
+    name,
+    bytes: () =>
+      readBounded(name).catch(error => {
+        if (errno(error) !== undefined) whole = false
+        throw error
+      }),
+  }))
+  const keyring = await makeKeyring(contents)
+  return { keyring: { ...keyring, passedOver, problems: [...problems, ...keyring.problems] }, whole }
 }
 
-async function keyFiles(path: string, problems: string[]): Promise<string[]> {
-  try {
-    if (!(await stat(path)).isDirectory()) return [path]
-    const names = (await readdir(path)).filter(name => /\.(?:asc|pgp|gpg)$/.test(name) && !name.startsWith('.'))
-    return names.sort().map(name => join(path, name))
-  } catch (error) {
-    if (errno(error) !== 'ENOENT' && errno(error) !== 'ENOTDIR')
-      problems.push(`cannot look for keys in ${path}: ${error instanceof Error ? error.message : String(error)}`)
-    return []
+/** The same from files that are somewhere else, as in a commit. @param files whose `bytes` throws where it cannot be read */
+export async function makeKeyring(
+  files: readonly { name: string; bytes: () => Promise<Buffer> }[],
+): Promise<Omit<Keyring, 'passedOver'>> {
+  const found = new Map<string, PublicKey>()
+  const revoked = new Set<string>()
+  const certificates: (Certificate & { file: string })[] = []
+  const problems: string[] = []
+  for (const { name, bytes } of files)
+    try {
+      const file = await readKeyFile(await bytes())
+      for (const fingerprint of file.ended) revoked.add(fingerprint)
+      if (file.ended.length > 0)
+        problems.push(
+          `cannot check a revocation in ${name}: it is of a kind that is not known here; ${file.ended.join(', ')} counts as revoked`,
+        )
+      certificates.push(...file.certificates.map(one => ({ ...one, file: name })))
+      for (const key of file.keys) {
+        const fingerprint = fingerprintOf(key)
+        const known = found.get(fingerprint)
+        if (!known && found.size >= KEY_LIMIT) throw new Error(`there are more than ${KEY_LIMIT} keys`)
+        found.set(fingerprint, known ? await known.update(key, NO_CLOCK, ANY_HASH) : key)
+      }
+    } catch (error) {
+      problems.push(`cannot use the keys in ${name}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  const keys = [...found.values()]
+  const applied = await applyRevocations(certificates, keys)
+  for (const fingerprint of applied.ended) revoked.add(fingerprint)
+  return { keys, revoked, files: files.length, problems: [...problems, ...applied.problems] }
+}
+
+/**
+ * The keyring of these folders, loaded anew only when a file of them was changed, added or taken away, or could not be read:
+ * hundreds of keys take half a second, and each package that is looked at asks for them.
+ * @returns a function to ask by, as often as one likes
+ */
+export function watchedKeys(paths: readonly string[]): () => Promise<Keyring> {
+  let known: { state: string; loading: ReturnType<typeof load> } | undefined
+  return async () => {
+    const state = await stateOf(paths) // before they are read: a change meanwhile is noticed the next time
+    if (known?.state !== state || !(await known.loading).whole) known = { state, loading: load(paths) }
+    return (await known.loading).keyring
   }
 }
 
-async function keysOf(file: string): Promise<PublicKey[]> {
-  const bytes = await readBounded(file)
-  if (bytes.toString('latin1', 8, 12) === 'KBXf')
-    throw new Error('it is a GnuPG keybox; export the keys with: gpg --export --armor')
-  const keys = isBinary(bytes) ? await readKeys({ binaryKeys: bytes }) : await readArmored(bytes.toString('utf8'))
-  if (keys.some(key => key.isPrivate()))
-    throw new Error('it holds a secret key, which has no place on a device; put the public key there')
-  return keys as PublicKey[]
+/** What changes when anything about the files does; the kernel sets a file's ctime whatever is done to it. */
+async function stateOf(paths: readonly string[]): Promise<string> {
+  const { files, passedOver, problems } = await keyFiles(paths)
+  const states = await Promise.all(
+    files.map(async file => {
+      const found = await stat(file, { bigint: true }).catch(error => errno(error) ?? String(error))
+      if (typeof found === 'string') return `${file} ${found}`
+      const { dev, ino, size, mtimeNs, ctimeNs } = found
+      return [file, dev, ino, size, mtimeNs, ctimeNs].join(' ')
+    }),
+  )
+  return JSON.stringify([states, passedOver, problems])
 }
 
-const isBinary = (bytes: Buffer) => ((bytes[0] ?? 0) & 0x80) !== 0
-
-/** openpgp reads the first armored block of a text and drops the others without a word, so each is given to it alone. */
-async function readArmored(text: string): Promise<Key[]> {
-  const blocks = text.match(BLOCK) ?? []
-  const rest = text.replace(BLOCK, '')
-  if (rest.includes('-----BEGIN PGP PRIVATE'))
-    throw new Error('it holds a secret key, which has no place on a device; put the public key there')
-  if (rest.includes('-----BEGIN')) throw new Error('it holds something else than whole public keys')
-  if (blocks.length === 0) throw new Error('it holds no public key')
-  const lists = await Promise.all(blocks.map(block => readKeys({ armoredKeys: block })))
-  return lists.flat()
+async function keyFiles(paths: readonly string[]) {
+  const files: string[] = []
+  const passedOver: string[] = []
+  const problems: string[] = []
+  for (const path of paths)
+    try {
+      if (!(await stat(path)).isDirectory()) files.push(path)
+      else
+        for (const name of (await readdir(path)).sort())
+          if (!name.startsWith('.')) (isKeyName(name) ? files : passedOver).push(join(path, name))
+    } catch (error) {
+      if (errno(error) !== 'ENOENT' && errno(error) !== 'ENOTDIR')
+        problems.push(`cannot look for keys in ${path}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  return { files, passedOver, problems }
 }
 
 /** A link is followed (the folders belong to root); a pipe or device is not waited for. */

@@ -98,7 +98,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   if (bytes.length > LIMITS.manifest) throw bad(`it has more than ${LIMITS.manifest} bytes`)
   let value: Json
   try {
-    value = parseJson(bytes, LIMITS.depth)
+    value = parseJson(bytes, LIMITS.depth, 'metadata')
   } catch (error) {
     throw bad(error instanceof Error ? error.message : String(error), error)
   }
@@ -117,6 +117,29 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   if (manifest.deltas.some(delta => delta.from === manifest.commit))
     throw bad('deltas: one leads from the commit to itself')
   return manifest
+}
+
+/** What the commit object says of itself, as far as the manifest repeats it. */
+export interface CommitFacts {
+  /** seconds since 1970 */
+  timestamp: number
+  /** the string `version` of its metadata */
+  version: string | undefined
+  /** the refs that it was made for; empty where it does not say */
+  boundTo: readonly string[]
+}
+
+/**
+ * Whether the commit is the release that the manifest speaks of: people are shown the one, and get the other.
+ * @returns what differs, to be put behind "cannot …: "; undefined where nothing does
+ */
+export function commitMismatch(commit: CommitFacts, manifest: Manifest): string | undefined {
+  if (commit.timestamp !== Date.parse(manifest.timestamp) / 1000)
+    return `its commit was not made on ${manifest.timestamp}, as its manifest says`
+  if (commit.version !== manifest.version) return `its commit is not version ${manifest.version}, as its manifest says`
+  if (commit.boundTo.length > 0 && !commit.boundTo.includes(manifest.ref))
+    return `its commit was not made for ${manifest.ref}, as its manifest says`
+  return undefined
 }
 
 const bad = (why: string, cause?: unknown) =>

@@ -12,6 +12,7 @@ import type { Manifest } from './manifest.ts'
 import { readExactly, truncated } from './source.ts'
 
 export { openFile, type Source } from '../base/source.ts'
+export type { Member } from './index.ts'
 export { type Checked, readMember, readMembers, takeMembers, verifyWhole } from './members.ts'
 
 export interface Head {

@@ -10,7 +10,7 @@ import {
 } from 'openpgp'
 import { Failure } from '../base/failure.ts'
 import { armorSignature } from './armor.ts'
-import { fingerprintOf } from './keyring.ts'
+import { fingerprintOf } from './key.ts'
 
 /** Without the random notation that openpgp adds: the same bytes signed at the same second give the same signature. */
 const CONFIG = { ...defaults, nonDeterministicSignaturesViaNotation: false }

@@ -3,9 +3,7 @@
  * part: whether a key was valid is judged at the time that its signature states.
  */
 import {
-  type Config,
   createMessage,
-  config as defaults,
   enums,
   type Key,
   LiteralDataPacket,
@@ -16,10 +14,15 @@ import {
 } from 'openpgp'
 import { Failure } from '../base/failure.ts'
 import { armorSignature, unarmorSignature } from './armor.ts'
-import { fingerprintOf, type Keyring, NO_CLOCK } from './keyring.ts'
+import { isBinary, textOf } from './encoding.ts'
+import { type Named, namedBy } from './form.ts'
+import { CONFIG, fingerprintOf, NO_CLOCK } from './key.ts'
+import type { Keyring } from './keyring.ts'
 import { LIMITS } from './limits.ts'
+import { ISSUER } from './subpackets.ts'
+import { distinct, endOfLife, isRevoked, isStrong, maySign, secretsOf } from './validity.ts'
 
-export { fingerprints, type Keyring, loadKeys } from './keyring.ts'
+export { fingerprints, type Keyring, loadKeys, watchedKeys } from './keyring.ts'
 export { makeKey, signBytes, signingTime } from './sign.ts'
 
 export interface Signer {
@@ -37,59 +40,58 @@ export interface Rejected {
   why: string
 }
 
-type Outcome = Signer | Omit<Rejected, 'file'>
+type Good = Signer & { secrets: string[] }
+type Outcome = Good | Omit<Rejected, 'file'>
 
-const CONFIG: Config = { ...defaults, minRSABits: 2048 }
 const HASHES: readonly (number | null)[] = [enums.hash.sha256, enums.hash.sha384, enums.hash.sha512]
-/** Signature subpacket `Issuer` (RFC 4880, 5.2.3.5): 8 bytes of key id. */
-const ISSUER = 16
 const reject = (code: Rejected['code'], why: string) => ({ code, why })
 
 /**
  * Check every signature file against the keyring.
  * @param armors entry names `signatures/<PRIMARY FINGERPRINT>.asc` and their bytes
- * @returns the signers, each primary key once (its newest signature), and what is wrong with all other files
+ * @returns the signers, and what is wrong with all other files. What one secret signed counts once, however many keys it is in;
+ *   the newest signature is named
  */
 export async function verifySignatures(
   manifest: Uint8Array,
   armors: readonly { name: string; armor: Uint8Array }[],
   keyring: Keyring,
 ): Promise<{ signers: Signer[]; rejected: Rejected[] }> {
-  const signers = new Map<string, Signer>()
+  const good: Good[] = []
   const rejected: Rejected[] = []
   for (const { name, armor } of armors) {
     const outcome = await judge(manifest, name, armor, keyring)
     if ('code' in outcome) rejected.push({ file: name, ...outcome })
-    else {
-      const known = signers.get(outcome.fingerprint)
-      if (!known || known.made < outcome.made) signers.set(outcome.fingerprint, outcome)
-    }
+    else good.push(outcome)
   }
-  return { signers: [...signers.values()], rejected }
+  good.sort((a, b) => b.made.getTime() - a.made.getTime())
+  const signers = distinct(good).map(({ fingerprint, userId, made }) => ({ fingerprint, userId, made }))
+  return { signers, rejected }
 }
 
 async function judge(manifest: Uint8Array, name: string, armor: Uint8Array, keyring: Keyring): Promise<Outcome> {
   if (armor.length > LIMITS.signature)
     return reject('too-large', `the signature has more than ${LIMITS.signature} bytes`)
   const bytes = unarmorSignature(armor)
-  const packet = bytes && (await readPacket(bytes))
-  if (!packet || !isPlain(packet)) return reject('tampered', 'a signature file is not one armored OpenPGP signature')
-  const issuers = issuersOf(packet, keyring)
-  if (issuers.length === 0) return unknown(packet)
+  const read = bytes && (await readPacket(bytes))
+  if (!read) return reject('tampered', 'a signature file is not one armored OpenPGP signature')
+  const issuers = issuersOf(read.named, keyring)
+  if (issuers.length === 0) return unknown(read.named)
   const issuer = issuers.find(({ primary }) => name === `signatures/${fingerprintOf(primary)}.asc`)
   if (!issuer) return reject('tampered', 'a signature file is not named after the key that signed')
-  return check(manifest, packet, issuer)
+  return check(manifest, read.packet, issuer, keyring)
 }
 
 /** Exactly one signature packet, written as it would be written anew; undefined for anything else. */
-async function readPacket(bytes: Buffer): Promise<SignaturePacket | undefined> {
+async function readPacket(bytes: Buffer): Promise<{ packet: SignaturePacket; named: Named } | undefined> {
   const body = unframe(bytes)
   if (!body) return undefined
   try {
     const { packets } = await readSignature({ binarySignature: bytes, config: CONFIG })
     const [packet] = packets
     if (packets.length !== 1 || !(packet instanceof SignaturePacket)) return undefined
-    return body.equals(packet.write()) ? packet : undefined
+    const named = body.equals(packet.write()) ? namedBy(body) : undefined
+    return named && { packet, named }
   } catch {
     return undefined
   }
@@ -107,39 +109,42 @@ function unframe(bytes: Buffer): Buffer | undefined {
   return start > 0 && start + length === bytes.length ? bytes.subarray(start) : undefined
 }
 
-/** Beside what is signed a packet may only repeat its issuer's id: every other byte of it is covered by the signature. */
-const isPlain = (packet: SignaturePacket): boolean =>
-  packet.unhashedSubpackets.every(
-    ({ type, critical, body }) => type === ISSUER && !critical && hex(body) === packet.issuerKeyID.toHex(),
-  )
-
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
+const hex = (bytes: Uint8Array | undefined) =>
+  Buffer.from(bytes ?? [])
+    .toString('hex')
+    .toUpperCase()
 
 interface Issuer {
   primary: PublicKey
   key: Key | Subkey
 }
 
-const issuersOf = (packet: SignaturePacket, keyring: Keyring): Issuer[] =>
-  keyring.keys.flatMap(primary => primary.getKeys(packet.issuerKeyID).map(key => ({ primary, key })))
+const issuersOf = ({ id, fingerprint }: Named, keyring: Keyring): Issuer[] =>
+  keyring.keys
+    .flatMap(primary => [primary, ...primary.subkeys].map(key => ({ primary, key })))
+    .filter(({ key }) => fingerprint === undefined || fingerprintOf(key) === hex(fingerprint))
+    .filter(({ key }) => key.getKeyID().toHex().toUpperCase() === hex(id))
 
-const unknown = (packet: SignaturePacket) =>
+const unknown = ({ id }: Named) =>
   reject(
     'unknown-signer',
-    `it was signed with the key ${packet.issuerKeyID.toHex().toUpperCase()}, which is not trusted here`,
+    id ? `it was signed with the key ${hex(id)}, which is not trusted here` : 'its signature names no key',
   )
 
 /** Whether this key's signature over these bytes counts. */
-async function check(bytes: Uint8Array, packet: SignaturePacket, { primary, key }: Issuer): Promise<Outcome> {
+async function check(
+  bytes: Uint8Array,
+  packet: SignaturePacket,
+  { primary, key }: Issuer,
+  keyring: Keyring,
+): Promise<Outcome> {
   const fingerprint = fingerprintOf(primary)
   const who = `the key ${fingerprint}`
   if (packet.signatureType !== enums.signature.binary)
     return reject('weak-signature', `${who} made a signature that is not over the exact bytes (binary mode)`)
   if (!HASHES.includes(packet.hashAlgorithm))
     return reject('weak-signature', `${who} signed with a hash that is not SHA-256, SHA-384 or SHA-512`)
-  // A revocation of any kind, and one that nobody here can check, ends the use of a key: signatures can be back-dated.
-  if (primary.revocationSignatures.length > 0 || key.revocationSignatures.length > 0)
-    return reject('revoked-key', `${who} was revoked`)
+  if (isRevoked(primary, keyring) || isRevoked(key, keyring)) return reject('revoked-key', `${who} was revoked`)
   if (!isStrong(primary) || !isStrong(key)) return reject('weak-signature', `${who} is too weak`)
   try {
     const message = await createMessage({ binary: bytes })
@@ -148,35 +153,15 @@ async function check(bytes: Uint8Array, packet: SignaturePacket, { primary, key 
   } catch {
     return reject('tampered', `the signature of ${who} is not for this manifest`)
   }
-  try {
-    // self-signature, binding, back-signature and the flag that allows signing
-    await primary.getSigningKey(packet.issuerKeyID, null, undefined, CONFIG)
-    const { userID } = (await primary.getPrimaryUser(NO_CLOCK, undefined, CONFIG)).user
-    const made = packet.created ?? new Date(Number.NaN)
-    if (!(await wasValid(primary, key, made)))
-      return reject('expired-key', `${who} was not valid when it signed, ${made.toISOString()}`)
-    return { fingerprint, userId: userID?.userID ?? '', made }
-  } catch {
+  const end = (await maySign(primary, key)) ? await endOfLife(primary, key) : undefined
+  const user = await primary.getPrimaryUser(NO_CLOCK, undefined, CONFIG).catch(() => undefined)
+  if (end === undefined || !user)
     return reject('unknown-signer', `${who} has no valid permission for the key that signed`)
-  }
-}
-
-/** Of the other curves one is weak for this, and openpgp cannot check the rest with what Node brings. */
-const NIST = ['nistP256', 'nistP384', 'nistP521']
-
-function isStrong(key: Key | Subkey): boolean {
-  const { algorithm, bits = 0, curve } = key.getAlgorithmInfo()
-  if (algorithm === 'rsaEncryptSign' || algorithm === 'rsaSign') return bits >= 2048
-  if (algorithm === 'ecdsa') return NIST.includes(String(curve))
-  return ['eddsaLegacy', 'ed25519', 'ed448'].includes(algorithm)
-}
-
-/** Within the life of the primary key and of the subkey, as their newest self-signatures state it. */
-async function wasValid(primary: PublicKey, key: Key | Subkey, made: Date): Promise<boolean> {
-  const ends = [await primary.getExpirationTime(undefined, CONFIG)]
-  if ('mainKey' in key) ends.push(await key.getExpirationTime(NO_CLOCK, CONFIG))
+  const made = packet.created ?? new Date(Number.NaN)
   const starts = [primary.getCreationTime(), key.getCreationTime()]
-  return starts.every(start => start <= made) && ends.every(end => end !== null && made < end)
+  if (!(starts.every(start => start <= made) && made.getTime() < end))
+    return reject('expired-key', `${who} was not valid when it signed, ${made.toISOString()}`)
+  return { fingerprint, userId: user.user.userID?.userID ?? '', made, secrets: secretsOf(primary, key) }
 }
 
 /**
@@ -189,11 +174,17 @@ export async function signerOf(
   signature: Uint8Array,
   keyring: Keyring,
 ): Promise<{ fingerprint: string; armor: string; made: Date; userId: string }> {
-  const packet = await readAny(signature)
-  let outcome: Outcome = unknown(packet)
-  for (const issuer of issuersOf(packet, keyring)) {
-    outcome = await check(bytes, packet, issuer)
-    if (!('code' in outcome)) return { ...outcome, armor: plainArmor(packet) }
+  const packet = plain(await readAny(signature))
+  const body = Buffer.from(packet.write())
+  const named = namedBy(body)
+  if (!named) throw new Failure('tampered', 'cannot use the signature: packages have no signatures of this form')
+  let outcome: Outcome = unknown(named)
+  for (const issuer of issuersOf(named, keyring)) {
+    outcome = await check(bytes, packet, issuer, keyring)
+    if ('code' in outcome) continue
+    const { fingerprint, made, userId } = outcome
+    const framed = Buffer.concat([Buffer.from([0x89, body.length >> 8, body.length & 0xff]), body])
+    return { fingerprint, made, userId, armor: armorSignature(framed) }
   }
   throw new Failure((outcome as Rejected).code, `cannot use the signature: ${(outcome as Rejected).why}`)
 }
@@ -201,8 +192,8 @@ export async function signerOf(
 async function readAny(signature: Uint8Array): Promise<SignaturePacket> {
   const bad = (why: string, cause?: unknown) => new Failure('tampered', `cannot use the signature: ${why}`, { cause })
   if (signature.length > 4 * LIMITS.signature) throw bad('it is too long for one')
-  const text = Buffer.from(signature).toString('latin1')
-  const isArmored = ((signature[0] ?? 0x80) & 0x80) === 0
+  const isArmored = !isBinary(signature)
+  const text = textOf(signature)
   if (isArmored && text.split('-----BEGIN').length !== 2) throw bad('it is not exactly one armored block')
   try {
     const { packets } = isArmored
@@ -217,9 +208,8 @@ async function readAny(signature: Uint8Array): Promise<SignaturePacket> {
 }
 
 /** Without the unsigned remarks that some programs add, but for the issuer. */
-function plainArmor(packet: SignaturePacket): string {
+function plain(packet: SignaturePacket): SignaturePacket {
   const issuer = { type: ISSUER, critical: false, body: Buffer.from(packet.issuerKeyID.toHex(), 'hex') }
-  packet.unhashedSubpackets = packet.version === 4 ? [issuer] : []
-  const body = packet.write()
-  return armorSignature(Buffer.concat([Buffer.from([0x89, body.length >> 8, body.length & 0xff]), body]))
+  packet.unhashedSubpackets = packet.version === 4 && issuer.body.length > 0 ? [issuer] : []
+  return packet
 }

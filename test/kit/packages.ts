@@ -55,7 +55,13 @@ export const archiveOf = (entries: readonly Entry[], end: Buffer = Buffer.alloc(
 
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex')
 
-export const COMMIT = sha256('the commit of the tests')
+/** A commit object as ostree makes one, of an empty tree: version 2.0, for acme/gateway, of the manifest's time. */
+const COMMIT_OBJECT = Buffer.from(
+  'dmVyc2lvbgAyLjAAAHMIAG9zdHJlZS5yZWYtYmluZGluZwAAAAAAAGFjbWUvZ2F0ZXdheQANAGFzEw86Mi4wAAAAAAAAAAAAAAAAAGl+l4BuNAuc' +
+    '/7N6mJylROa7eAoseJAdP7M3OHaFEaMGF6+gHURqDvEbfMFn87YD5YXH7u62dfqkEtXsc/YpiOsLbFSIcEFAPDw8',
+  'base64',
+)
+export const COMMIT = sha256(COMMIT_OBJECT)
 export const BASE = sha256('a commit before it')
 export const REF = 'acme/gateway'
 
@@ -71,7 +77,7 @@ export const smallMembers = (): { path: string; bytes: Buffer; unpacked: number 
     { path: objectPath(sha256('file'), 'filez'), bytes: Buffer.alloc(1025, 'file'), unpacked: 4000 },
     flat(objectPath(sha256('empty'), 'filez'), Buffer.alloc(0)),
     flat(objectPath(sha256('tree'), 'dirtree'), Buffer.alloc(512, 'tree')),
-    flat(objectPath(COMMIT, 'commit'), Buffer.alloc(300, 'commit')),
+    flat(objectPath(COMMIT, 'commit'), COMMIT_OBJECT),
     flat(`refs/heads/${REF}`, Buffer.from(`${COMMIT}\n`)),
   ].sort((a, b) => (a.path < b.path ? -1 : 1))
 }

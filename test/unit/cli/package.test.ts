@@ -30,10 +30,19 @@ test('verify reads all of a good package and names its signer', async () => {
   const path = await file('good.superblock', await good())
   const { status, out, err } = await superblock(['verify', path, '--key', key])
   expect([status, err]).toEqual([0, ''])
-  expect(out).toMatch(/good\. Version 2\.0, \d+ members, .* every byte checked/)
+  expect(out).toMatch(/good\. Version 2\.0, \d+ members, .* all of its content checked/)
   expect(out).toContain(`signed by maker <maker@example.com>  ${maker.fingerprint}`)
   const answer = JSON.parse((await superblock(['verify', path, '--key', folder, '--json'])).out)
   expect(answer).toMatchObject({ ok: true, version: '2.0', signers: [{ fingerprint: maker.fingerprint }] })
+})
+
+test('verify names signatures that do not count beside those that do', async () => {
+  const both = await smallPackage([maker, await testKey('other')])
+  const { status, out } = await superblock(['verify', await file('both.superblock', assemble(both)), '--key', key])
+  expect(status).toBe(0)
+  expect(out).toMatch(
+    /^ {2}does not count: signatures\/[0-9A-F]{40}\.asc: it was signed with the key .* not trusted here$/m,
+  )
 })
 
 test('verify shows its progress on a terminal', async () => {
@@ -62,6 +71,16 @@ test.each([
   ['no signature', 'unsigned', async () => assemble(await smallPackage([]))],
   ['no package', 'not-a-package', async () => Buffer.alloc(2000, 'x')],
   [
+    'a commit of another version',
+    'tampered',
+    async () => assemble(await smallPackage([maker], { change: m => ({ ...m, version: '2.1' }) })),
+  ],
+  [
+    'a commit of another time',
+    'tampered',
+    async () => assemble(await smallPackage([maker], { change: m => ({ ...m, timestamp: '2026-02-01T00:00:01Z' }) })),
+  ],
+  [
     'a signature older than the release',
     'early-signature',
     async () => assemble(await smallPackage([maker], { change: m => ({ ...m, timestamp: '2026-06-01T00:00:00Z' }) })),
@@ -72,7 +91,7 @@ test.each([
   expect(status).toBe(4)
   expect(err).toMatch(/^superblock: cannot /)
   expect(err).toContain(`(${code})`)
-  expect(out).not.toContain('every byte checked')
+  expect(out).not.toContain('content checked')
 })
 
 test('verify with no key, with a wrong key and with a key file that is not there', async () => {

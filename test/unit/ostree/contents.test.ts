@@ -1,10 +1,11 @@
 /** Commits read from a real archive repo: everything that belongs to one is found, and what is missing or wrong is said. */
-import { mkdir, mkdtemp, readdir, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { run } from '../../../src/base/run.ts'
-import { history, objectsOf, readCommit } from '../../../src/ostree/contents.ts'
+import { history, objectsOf, parseCommit, readCommit } from '../../../src/ostree/contents.ts'
 
 let folder: string
 let repo: string
@@ -38,6 +39,20 @@ test('a commit says what ostree was told', async () => {
   expect(found).toMatchObject({ checksum: commits[1], parent: commits[0], timestamp: 1700000000, boundTo: ['a/b'] })
   expect(found.metadata.get('version')).toBe('2.0')
   expect((await readCommit(repo, commits[0] ?? '')).parent).toBeUndefined()
+})
+
+test('what readers would understand differently is refused', async () => {
+  const argv = ['ostree', 'commit', `--repo=${repo}`, '--orphan', '--bind-ref=a/b', '--subject=odd', '--tree=ref=a/b']
+  const odd = (await run([...argv, '--add-metadata-string=version=1', '--add-metadata-string=versioN=2'])).stdout.trim()
+  const bytes = await readFile(join(repo, 'objects', odd.slice(0, 2), `${odd.slice(2)}.commit`))
+  const read = (from: string, to: string) => {
+    const changed = Buffer.from(bytes.toString('latin1').replace(from, to), 'latin1')
+    return () => parseCommit(createHash('sha256').update(changed).digest('hex'), changed)
+  }
+  expect(read('versioN', 'versiON')().metadata.get('version')).toBe('1')
+  expect(read('versioN', 'version')).toThrow('it has "version" twice')
+  expect(read('versioN', 'versio\0')).toThrow(/cannot read a GVariant/)
+  expect(read('\0as', '\0ay')).toThrow('what it says of its refs has another type')
 })
 
 test('its objects are those that ostree itself copies with it', async () => {

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { fingerprints, loadKeys } from '../../../src/package/signature.ts'
+import { fingerprints, loadKeys, watchedKeys } from '../../../src/package/signature.ts'
 import { type KeyHome, makeKeyHome } from '../../kit/keys.ts'
 import { type Key, testKey } from '../../kit/packages.ts'
 
@@ -28,7 +28,10 @@ const both = () => [one.fingerprint, two.fingerprint].sort()
 const binary = (...names: string[]) => execFileSync('gpg', ['--homedir', home.folder, '--export', ...names])
 
 it('no folder, or an empty one, holds no key and is no problem', async () => {
-  expect(await loadKeys([join(folder, 'none'), folder])).toEqual({ keys: [], files: 0, problems: [] })
+  expect(await loadKeys([join(folder, 'none'), folder])).toEqual({
+    ...{ keys: [], files: 0, problems: [] },
+    ...{ passedOver: [], revoked: new Set() },
+  })
 })
 
 it('reads armored and binary files, several keys in one, by the end of their names', async () => {
@@ -48,7 +51,64 @@ it('reads armored and binary files, several keys in one, by the end of their nam
   await put('one.txt', one.publicKey)
   await put('.one.asc', one.publicKey)
   await put('one.asc~', one.publicKey)
-  expect((await loadKeys([folder])).files).toBe(0)
+  expect(await loadKeys([folder])).toMatchObject({
+    files: 0,
+    passedOver: [join(folder, 'one.asc~'), join(folder, 'one.txt')],
+  })
+})
+
+it('reads text as every editor saves it', async () => {
+  const utf16 = (text: string) => Buffer.from(text, 'utf16le')
+  const lines = one.publicKey.replaceAll('\n', '\r\n')
+  const forms: Record<string, Buffer> = {
+    'UTF-8 with a mark': Buffer.from(`\ufeff${one.publicKey}`),
+    'UTF-16 as PowerShell writes it': utf16(`\ufeff${lines}`),
+    'UTF-16 without a mark': utf16(one.publicKey),
+    'UTF-16, big-endian': utf16(`\ufeff${one.publicKey}`).swap16(),
+    'UTF-16, big-endian, without a mark': utf16(one.publicKey).swap16(),
+    'lines of DOS': Buffer.from(lines),
+  }
+  for (const [name, bytes] of Object.entries(forms)) {
+    await put('one.asc', bytes)
+    const keyring = await loadKeys([folder])
+    expect([name, fingerprints(keyring), keyring.problems]).toEqual([name, [one.fingerprint], []])
+  }
+})
+
+it('a megabyte of beginnings costs next to nothing', async () => {
+  const begin = '-----BEGIN PGP PUBLIC KEY BLOCK-----\n'
+  await put('many.asc', begin.repeat(28_000))
+  await put('signatures.asc', '-----BEGIN PGP SIGNATURE-----\n'.repeat(30_000))
+  const before = performance.now()
+  expect((await loadKeys([folder])).problems).toHaveLength(2)
+  expect(performance.now() - before).toBeLessThan(1000)
+})
+
+it('watched keys are loaded anew when something about their files changed, and only then', async () => {
+  const keys = watchedKeys([folder, join(folder, 'later')])
+  const now = async () => fingerprints(await keys())
+  await put('one.asc', one.publicKey)
+  expect(await now()).toEqual([one.fingerprint])
+  expect(await keys()).toBe(await keys())
+  const [first, second] = await Promise.all([keys(), keys()])
+  expect(first).toBe(second)
+  await put('two.asc', two.publicKey)
+  expect(await now()).toEqual(both())
+  await rm(join(folder, 'one.asc'))
+  expect(await now()).toEqual([two.fingerprint])
+  // of the same length and date
+  await put('one.asc', one.publicKey)
+  const { mtime } = await stat(join(folder, 'one.asc'))
+  await keys()
+  await put('one.asc', one.publicKey.replace('PUBLIC', 'public'))
+  await utimes(join(folder, 'one.asc'), mtime, mtime)
+  expect(await now()).toEqual([two.fingerprint])
+  await mkdir(join(folder, 'later'))
+  await put('later/one.asc', one.publicKey)
+  expect(await now()).toEqual(both())
+  await symlink('nowhere', join(folder, 'link.asc'))
+  expect((await keys()).problems).toHaveLength(2)
+  expect(await keys()).not.toBe(await keys())
 })
 
 it('later folders and single files add; the same key twice is one', async () => {

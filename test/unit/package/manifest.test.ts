@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Json, parseJson, sortKeys } from '../../../src/package/json.ts'
-import { encodeManifest, type Manifest, parseManifest } from '../../../src/package/manifest.ts'
+import { commitMismatch, encodeManifest, type Manifest, parseManifest } from '../../../src/package/manifest.ts'
 import { sha256, smallManifest } from '../../kit/packages.ts'
 
 const manifest: Manifest = {
@@ -64,6 +64,25 @@ describe('parseManifest', () => {
     for (const change of bounds) expect(parseManifest(encodeManifest({ ...manifest, ...change }))).toMatchObject(change)
   })
 
+  it('takes whole numbers in digits alone, and numbers of all kinds in metadata', () => {
+    const text = encodeManifest(manifest).toString()
+    const read = (from: string, to: string) => {
+      expect(text).toContain(from)
+      return parseManifest(Buffer.from(text.replace(from, to)))
+    }
+    for (const [from, to] of [
+      ['"format": 1', '"format": 1.0'],
+      ['"epoch": 1', '"epoch": 1e0'],
+      ['"epoch": 1', '"epoch": 10e-1'],
+      ['"epoch": 1', '"epoch": -0'],
+      ['"epoch": 1', '"epoch": 1e-400'],
+      ['"members": 3', '"members": 3.0'],
+      ['"d": 1', '"d": 12345678901234567890'],
+    ] as const)
+      expect(() => read(from, to), to).toThrow(/^cannot use manifest\.json: it has the number/)
+    expect(read('"d": 1', '"d": 1.50').metadata).toMatchObject({ b: { d: 1.5 } })
+  })
+
   it('refuses a delta from the commit itself, and deltas out of order', () => {
     const delta = (from: string) => ({ from, path: `deltas/${from}.superblock` })
     const refuses = (deltas: Manifest['deltas']) =>
@@ -71,6 +90,28 @@ describe('parseManifest', () => {
     refuses([delta(manifest.commit)])
     refuses([delta('b'.repeat(64)), delta('a'.repeat(64))])
     refuses(Array.from({ length: 65 }, (_, at) => delta(at.toString(16).padStart(64, '0'))))
+  })
+})
+
+describe('commitMismatch', () => {
+  const commit = {
+    timestamp: Date.parse(manifest.timestamp) / 1000,
+    version: manifest.version,
+    boundTo: [manifest.ref],
+  }
+
+  it('finds nothing where both say the same', () => {
+    expect(commitMismatch(commit, manifest)).toBeUndefined()
+    expect(commitMismatch({ ...commit, boundTo: [] }, manifest)).toBeUndefined()
+    expect(commitMismatch({ ...commit, boundTo: ['other', manifest.ref] }, manifest)).toBeUndefined()
+  })
+
+  it('names what differs', () => {
+    for (const timestamp of [commit.timestamp + 1, commit.timestamp * 1000, 0, 253402300800, 2 ** 62, Number.NaN])
+      expect(commitMismatch({ ...commit, timestamp }, manifest), String(timestamp)).toContain(manifest.timestamp)
+    for (const version of [undefined, '', '2.0\n', `${manifest.version}\n(no subject)`, 'x'])
+      expect(commitMismatch({ ...commit, version }, manifest), version).toContain('its commit is not version 2.0')
+    expect(commitMismatch({ ...commit, boundTo: ['other'] }, manifest)).toContain(manifest.ref)
   })
 })
 
@@ -99,6 +140,33 @@ describe('parseJson', () => {
       '{"a":[],"a" \n : {}}',
     ])
       expect(() => parse(text)).toThrow('twice')
+  })
+
+  it('refuses numbers that a reader would round', () => {
+    for (const number of [
+      '9007199254740993',
+      '-12345678901234567890',
+      '1e400',
+      '-1e999',
+      '1e-400',
+      '0.1000000000000000055',
+    ])
+      expect(() => parse(`{"a":[${number}]}`), number).toThrow('rounded')
+    for (const number of ['0', '-0', '0.0', '0e999', '1.0', '10e-1', '0.1', '1e21', '100000000000000000000', '5e-324'])
+      expect(parse(`[${number}]`), number).toEqual([Number(number)])
+    // In one pass, however long they are.
+    const before = performance.now()
+    expect(() => parse(`[1${'0'.repeat(250_000)}1]`)).toThrow('rounded')
+    expect(parse(`[0.${'0'.repeat(250_000)}]`)).toEqual([0])
+    expect(performance.now() - before).toBeLessThan(500)
+  })
+
+  it('takes numbers that are not plain digits only where they are free', () => {
+    const free = (text: string) => parseJson(Buffer.from(text), 4, 'free')
+    expect(free('{"a":[1,{"b":20}],"free":[1.0,-1,{"a":1e2}],"c":0}')).toBeTruthy()
+    for (const number of ['1.0', '1e0', '-1', '-0', '10e-1', '0e5'])
+      for (const text of [`{"a":${number}}`, `{"free":1,"a":{"free":${number}}}`, `{"a":[1,${number}],"free":0}`])
+        expect(() => free(text), text).toThrow('digits alone')
   })
 
   it('counts the levels', () => {
