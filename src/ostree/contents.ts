@@ -1,13 +1,11 @@
 /** A commit as it lies in an archive repo's files: what it says, what it consists of, and which commits came before it. */
-import { createHash } from 'node:crypto'
-import { constants } from 'node:fs'
 import { type FileHandle, lstat, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, Failure } from '../base/failure.ts'
-import { parse, type Value } from './gvariant.ts'
+import type { Value } from './gvariant.ts'
+import { checked, corrupt, FORMAT, type Folder, hex, readFolder, readTree, type Tree } from './metadata.ts'
 
-/** ostree-core.h, OSTREE_*_GVARIANT_FORMAT */
-const FORMAT = { commit: '(a{sv}aya(say)sstayay)', dirtree: '(a(say)a(sayay))', dirmeta: '(uuua(ayay))' } as const
+export { isMetadata } from './metadata.ts'
 
 /** OSTree's own limits: bytes of a metadata object, and how deep folders may be. */
 const METADATA_LIMIT = 128 * 1024 * 1024
@@ -34,11 +32,16 @@ export interface StoredObject {
   size: number
   /** bytes of the content once it is in a device's repo */
   unpacked: number
+  /** a place in the tree that it is for; '' for what is not of the tree */
+  place: string
+  /** owner and mode, of a file or a folder */
+  is?: Folder
 }
 
 const REF_BINDING = 'ostree.ref-binding'
 
-const objectPath = (checksum: string, kind: string) => `objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.${kind}`
+export const objectPath = (checksum: string, kind: string) =>
+  `objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.${kind}`
 
 /**
  * The commit that `bytes` are (ostree-core.h, OSTREE_COMMIT_GVARIANT_FORMAT).
@@ -94,42 +97,70 @@ export async function* history(repo: string, checksum: string): AsyncGenerator<C
  * @throws Failure `no-object` when the repo does not hold all of it, `corrupt-object`
  */
 export async function objectsOf(repo: string, commit: Commit): Promise<StoredObject[]> {
-  const paths = new Set([objectPath(commit.checksum, 'commit')])
+  const places = new Map([[objectPath(commit.checksum, 'commit'), '']])
   const detached = objectPath(commit.checksum, 'commitmeta')
-  if ((await sizeOf(join(repo, detached))) !== undefined) paths.add(detached)
-  await walk(repo, commit.root.tree, commit.root.meta, paths, 0)
-  const sorted = [...paths].sort()
+  if ((await sizeOf(join(repo, detached))) !== undefined) places.set(detached, '')
+  const folders = new Map<string, Folder>()
+  await walk(repo, commit.root, '/', { places, folders }, 0)
+  const sorted = [...places].sort(([a], [b]) => (a < b ? -1 : 1))
   const objects: StoredObject[] = []
   for (let at = 0; at < sorted.length; at += AT_ONCE)
-    objects.push(...(await Promise.all(sorted.slice(at, at + AT_ONCE).map(path => measure(repo, path)))))
+    objects.push(
+      ...(await Promise.all(
+        sorted.slice(at, at + AT_ONCE).map(async ([path, place]) => {
+          const is = folders.get(path)
+          return { ...(await measure(repo, path)), place, ...(is && { is }) }
+        }),
+      )),
+    )
   return objects
 }
 
-async function walk(repo: string, tree: string, meta: string, paths: Set<string>, depth: number): Promise<void> {
-  if (depth > DEPTH_LIMIT) throw new Failure('corrupt-object', `cannot read ${repo}: its folders are nested too deep`)
-  const metaPath = objectPath(meta, 'dirmeta')
-  if (!paths.has(metaPath)) {
-    checked(meta, await readMetadata(repo, meta, 'dirmeta'), FORMAT.dirmeta)
-    paths.add(metaPath)
-  }
-  const treePath = objectPath(tree, 'dirtree')
-  if (paths.has(treePath)) return
-  const [files, folders] = checked(tree, await readMetadata(repo, tree, 'dirtree'), FORMAT.dirtree)
-  paths.add(treePath)
-  for (const [, content] of files as [string, Buffer][]) paths.add(objectPath(hex(content), 'filez'))
-  for (const [, subtree, submeta] of folders as [string, Buffer, Buffer][])
-    await walk(repo, hex(subtree), hex(submeta), paths, depth + 1)
+interface Walked {
+  /** by path in the repo */
+  places: Map<string, string>
+  folders: Map<string, Folder>
 }
 
-/** A filez starts with its header's length (4 bytes), 4 bytes of padding, and the header, whose first field is the size. */
-async function measure(repo: string, path: string): Promise<StoredObject> {
+async function walk(repo: string, root: Commit['root'], at: string, found: Walked, depth: number): Promise<void> {
+  if (depth > DEPTH_LIMIT) throw new Failure('corrupt-object', `cannot read ${repo}: its folders are nested too deep`)
+  const { places, folders } = found
+  const metaPath = objectPath(root.meta, 'dirmeta')
+  if (!places.has(metaPath)) {
+    places.set(metaPath, at)
+    folders.set(metaPath, await folderOf(repo, root.meta))
+  }
+  const treePath = objectPath(root.tree, 'dirtree')
+  if (places.has(treePath)) return
+  const tree = await treeOf(repo, root.tree)
+  places.set(treePath, at)
+  for (const [name, content] of tree.files) {
+    const path = objectPath(content, 'filez')
+    if (!places.has(path)) places.set(path, join(at, name))
+  }
+  for (const [name, below] of tree.folders) await walk(repo, below, join(at, name), found, depth + 1)
+}
+
+/** What a folder of a commit holds. @throws Failure `no-object`, `corrupt-object` */
+export const treeOf = async (repo: string, checksum: string): Promise<Tree> =>
+  readTree(checksum, await readMetadata(repo, checksum, 'dirtree'))
+
+/** Owner and mode of a folder. @throws Failure `no-object`, `corrupt-object` */
+export const folderOf = async (repo: string, checksum: string): Promise<Folder> =>
+  readFolder(checksum, await readMetadata(repo, checksum, 'dirmeta'))
+
+/** A filez starts with its header's length (4 bytes), 4 bytes of padding, and the header: size, uid, gid, mode and more. */
+const HEAD = 28
+
+async function measure(repo: string, path: string): Promise<Omit<StoredObject, 'place'>> {
   const file = await openObject(repo, path)
   try {
     const { size } = await file.stat()
     if (!path.endsWith('.filez')) return { path, size, unpacked: size }
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(16), 0, 16, 0)
-    if (bytesRead < 16) throw new Failure('corrupt-object', `cannot use ${join(repo, path)}: it is cut short`)
-    return { path, size, unpacked: Number(buffer.readBigUInt64BE(8)) }
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(HEAD), 0, HEAD, 0)
+    if (bytesRead < HEAD) throw new Failure('corrupt-object', `cannot use ${join(repo, path)}: it is cut short`)
+    const is = { uid: buffer.readUInt32BE(16), gid: buffer.readUInt32BE(20), mode: buffer.readUInt32BE(24) }
+    return { path, size, unpacked: Number(buffer.readBigUInt64BE(8)), is }
   } finally {
     await file.close()
   }
@@ -167,37 +198,4 @@ function notThere(error: unknown, repo: string, path: string): unknown {
   if (errno(error) !== 'ENOENT') return error
   const why = 'it was pruned, or only partly pulled; pull the whole commit again'
   return new Failure('no-object', `cannot find ${path} in ${repo}: ${why}`, { cause: error })
-}
-
-/**
- * Whether the bytes of a metadata object have the form of their kind, which ostree takes for granted in what it links.
- * @param path as in a package
- */
-export function isMetadata(path: string, bytes: Buffer): boolean {
-  const kind = path.slice(path.lastIndexOf('.') + 1)
-  if (kind !== 'commit' && kind !== 'dirtree' && kind !== 'dirmeta') return true
-  try {
-    const value = parse(FORMAT[kind], bytes)
-    if (kind !== 'dirmeta') return true
-    const [, , mode] = value as [Buffer, Buffer, Buffer]
-    return (mode.readUInt32BE() & constants.S_IFMT) === constants.S_IFDIR
-  } catch {
-    return false
-  }
-}
-
-const corrupt = (checksum: string, why: string) =>
-  new Failure('corrupt-object', `cannot use the object ${checksum}: ${why}`)
-
-/** A metadata object's name is the SHA-256 of its bytes. */
-function checked(checksum: string, bytes: Buffer, type: string): Value[] {
-  if (createHash('sha256').update(bytes).digest('hex') !== checksum)
-    throw corrupt(checksum, 'its content does not match its name')
-  return parse(type, bytes) as Value[]
-}
-
-function hex(checksum: Value | undefined): string {
-  if (!Buffer.isBuffer(checksum) || checksum.length !== 32)
-    throw new Failure('corrupt-object', 'cannot read an object: a checksum in it does not have 32 bytes')
-  return checksum.toString('hex')
 }

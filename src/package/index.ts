@@ -151,6 +151,7 @@ function checkMember(member: Member, manifest: Manifest, place: string): void {
     if (kind?.startsWith('commit') && `${head}${tail}` !== manifest.commit)
       throw wrong(`${place} is of another commit than the manifest's`)
     if (kind === 'filez') return
+    if (member.size > LIMITS.memory) throw wrong(`${place} is larger than such an object may be`)
   } else if (manifest.deltas.some(delta => delta.path === path)) {
     return
   } else if (path === 'config') {

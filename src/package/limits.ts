@@ -11,7 +11,7 @@ export const LIMITS = {
   signatures: 16,
   signature: 16 * KiB,
   index: 64 * MiB,
-  /** members up to this size may be held in memory */
+  /** members up to this size may be held in memory; objects other than `.filez` must be */
   memory: 8 * MiB,
   member: LARGEST,
   /** of the member `config` */

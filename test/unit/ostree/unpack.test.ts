@@ -286,6 +286,26 @@ test('metadata has the form of its kind', async () => {
   expect(isMetadata('config', Buffer.from('[core]\n'))).toBe(true)
 })
 
+test('what no device could hold is no metadata', async () => {
+  const sum = (size: number) => Buffer.alloc(size, 7)
+  const tree = (...files: [string, Buffer][]) => format('(a(say)a(sayay))', [files, []])
+  const folders = (...all: [string, Buffer, Buffer][]) => format('(a(say)a(sayay))', [[], all])
+  const isTree = (bytes: Buffer) => isMetadata('objects/aa/bb.dirtree', bytes)
+  expect(isTree(tree(['a', sum(32)], ['ü'.repeat(127), sum(32)]))).toBe(true)
+  expect(isTree(folders(['a', sum(32), sum(32)]))).toBe(true)
+  for (const size of [0, 31, 33]) {
+    expect(isTree(tree(['a', sum(size)]))).toBe(false)
+    expect(isTree(folders(['a', sum(32), sum(size)]))).toBe(false)
+  }
+  for (const name of ['', '.', '..', 'a/b', 'x'.repeat(256), 'ü'.repeat(128)])
+    expect(isTree(tree([name, sum(32)])), name).toBe(false)
+  expect(isTree(tree(['a', sum(32)], ['a', sum(32)]))).toBe(false)
+  const number = (value: number) => Buffer.from([value >>> 24, value >> 16, value >> 8, value])
+  const folder = (mode: number) => format('(uuua(ayay))', [number(0), number(0), number(mode), []])
+  expect(isMetadata('objects/aa/bb.dirmeta', folder(0o040755))).toBe(true)
+  for (const mode of [0o100755, 0o240755, 0o755]) expect(isMetadata('objects/aa/bb.dirmeta', folder(mode))).toBe(false)
+})
+
 test.runIf(isRoot)('what needs an owner is not for a repo without root', async () => {
   await mkdir(repo)
   const path = join(repo, 'out')

@@ -248,6 +248,19 @@ describe('readIndex', () => {
     await expect(membersOf(memorySource(large))).rejects.toThrow('has more bytes than a member may have')
   })
 
+  it('takes objects that are read as a whole up to 8 MiB', async () => {
+    const verdict = async (kind: string, size: number) => {
+      const object = { path: objectPath(sha256('large'), kind), bytes: Buffer.alloc(size), unpacked: size }
+      const members = [...smallMembers(), object].sort((a, b) => (a.path < b.path ? -1 : 1))
+      return verdictOn(assemble(await smallPackage([key], { members })), keyring)
+    }
+    for (const kind of ['dirtree', 'dirmeta']) {
+      expect(await verdict(kind, 8 * 2 ** 20)).toBe('accepted')
+      expect(await verdict(kind, 8 * 2 ** 20 + 1)).toBe('tampered')
+    }
+    expect(await verdict('filez', 8 * 2 ** 20 + 1)).toBe('accepted')
+  })
+
   it('takes no commit but the manifest’s', async () => {
     for (const kind of ['commit', 'commitmeta']) {
       const other = { path: objectPath(sha256('other'), kind), bytes: Buffer.from('x'), unpacked: 1 }
