@@ -8,6 +8,7 @@ import { bytes, safe } from '../base/text.ts'
 import { type Manifest, parseManifest } from '../package/manifest.ts'
 import { openFile, readHead, readIndex, type Source, verifyWhole } from '../package/read.ts'
 import { type Keyring, loadKeys, verifySignatures } from '../package/signature.ts'
+import { format, isBlockDevice, mounted, sayNoMedium } from './medium.ts'
 import type { OnProgress } from './progress.ts'
 import { type Work, withScratch } from './work.ts'
 
@@ -76,8 +77,8 @@ async function fill(
   keyring: Keyring | undefined,
   work: Work,
 ): Promise<StickResult> {
-  const { stdout } = await run(['findmnt', '--noheadings', '--output', 'FSTYPE', '--target', folder])
-  const filesystem = stdout.trim().split('\n').at(-1) ?? ''
+  const filesystem = await mounted('FSTYPE', folder)
+  await sayNoMedium(folder, filesystem, work)
   await refuseWhatCannotFit(folder, filesystem, sources)
   const written: OnStick[] = []
   for (const source of sources) {
@@ -215,41 +216,6 @@ async function refuseWhatCannotFit(folder: string, filesystem: string, sources: 
   }
   if (need > bavail * bsize)
     throw new Failure('no-space', `cannot use the stick: ${bytes(need)} are needed, ${bytes(bavail * bsize)} are free`)
-}
-
-async function isBlockDevice(target: string): Promise<boolean> {
-  try {
-    const status = await stat(target)
-    if (status.isDirectory() || status.isBlockDevice()) return status.isBlockDevice()
-  } catch (error) {
-    if (errno(error) !== 'ENOENT') throw error
-    throw new Failure('not-a-stick', `cannot use ${target}: there is no such folder or device`, { cause: error })
-  }
-  throw new Failure('not-a-stick', `cannot use ${target}: it is neither a folder nor a block device`)
-}
-
-const MAKERS = {
-  vfat: ['mkfs.vfat', '-F', '32', '-n', 'SUPERBLOCK'],
-  exfat: ['mkfs.exfat', '-n', 'SUPERBLOCK'],
-  ext4: ['mkfs.ext4', '-q', '-F', '-L', 'SUPERBLOCK'],
-}
-
-/** @throws Failure `erase` unless the device is one, is not in use, and its name was typed twice */
-async function format({ target, format: kind, erase }: StickOptions, isDevice: boolean, work: Work): Promise<void> {
-  if (kind === undefined) return
-  if (!isDevice) throw new Failure('erase', `cannot format ${target}: it is a folder; name the device, e.g. /dev/sdb1`)
-  if (erase !== target)
-    throw new Failure(
-      'erase',
-      `cannot format ${target} before you say so: everything on it is lost; add --erase ${target}`,
-    )
-  const { stdout } = await run(['lsblk', '--noheadings', '--list', '--output', 'MOUNTPOINTS', target])
-  if (stdout.trim() !== '')
-    throw new Failure(
-      'erase',
-      `cannot format ${target}: it is in use (mounted on ${safe(stdout.trim())}); unmount it first`,
-    )
-  await work.progress(`Formatting ${target}`, () => run([...MAKERS[kind], target], { signal: work.signal }))
 }
 
 /** For people: what was done, and what each kind of device will do with the stick. */

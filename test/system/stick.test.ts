@@ -20,8 +20,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const stick = async (...argv: string[]) =>
-  JSON.parse((await builder(['stick', ...argv, '--json'])).stdout) as StickResult
+const said = (...argv: string[]) => builder(['stick', ...argv, '--json'])
+const stick = async (...argv: string[]) => JSON.parse((await said(...argv)).stdout) as StickResult
 const refused = (...argv: string[]) =>
   stick(...argv).then(
     () => 'accepted',
@@ -36,6 +36,10 @@ describe('on a folder', () => {
     expect(others).toEqual([])
     expect((await readFile(join(target, basename(file)))).equals(await readFile(file))).toBe(true)
     expect(await readdir(target)).toEqual([basename(file)])
+  })
+  test('where nothing is mounted, that is said', async () => {
+    const target = await mkdtemp(join(folder, 'mnt-'))
+    expect((await said(target, file)).stderr).toContain(`WARNING: ${target} is no medium: no stick is mounted there`)
   })
   test('what is no package, or signed by nobody we know, is not put there', async () => {
     const target = await mkdtemp(join(folder, 'mnt-'))
@@ -67,9 +71,11 @@ describe.skipIf(process.getuid?.() !== 0)('on a block device (needs root)', () =
     try {
       expect(await refused(device, file, '--format', 'ext4')).toContain(`--erase ${device}`)
       expect(await refused(device, file, '--format', 'ext4', '--erase', '/dev/sda')).toContain(`--erase ${device}`)
-      const { written, filesystem } = await stick(device, file, '--format', 'ext4', '--erase', device)
+      const { stdout, stderr } = await said(device, file, '--format', 'ext4', '--erase', device)
+      const { written, filesystem } = JSON.parse(stdout) as StickResult
       expect(written).toHaveLength(1)
       expect(filesystem).toBe('ext4')
+      expect(stderr).not.toContain('no medium')
       expect((await run(['debugfs', '-R', 'ls -p /', device])).stdout).toContain(basename(file))
     } finally {
       await run(['losetup', '--detach', device])
