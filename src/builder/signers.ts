@@ -1,5 +1,6 @@
 /** The keys named on the command line, made ready before long work begins, and asked when there is a manifest to sign. */
 import { readFile } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
 import { errno, Failure } from '../base/failure.ts'
 import { textOf } from '../package/encoding.ts'
 import { signBytes, signingTime } from '../package/signature.ts'
@@ -40,10 +41,20 @@ export async function prepareSigners(
       const time = await signingTime(secret, passphrase, new Date(timestamp))
       made.push(await signBytes(manifest, secret, passphrase, time))
     }
+    if (options.gpgSign) await untilThen(timestamp)
     for (const key of options.gpgSign ?? []) made.push(await gpgSign(manifest, key, options.gpgHomedir, work.signal))
     for (const signature of made) refuseEarly(signature.made, timestamp)
     return made
   }
+}
+
+/** Milliseconds that are waited for at most. */
+const SOON = 5000
+
+/** gpg signs with the time of day, and a release that follows another within a second is dated a second ahead. */
+async function untilThen(timestamp: string): Promise<void> {
+  const ahead = Date.parse(timestamp) - Date.now()
+  if (ahead > 0 && ahead <= SOON) await setTimeout(ahead)
 }
 
 /** A device refuses a signature that claims to be older than what it signs. @throws Failure `early-signature` */
