@@ -89,6 +89,7 @@ program
   .option('--keep-owners', 'owners, modes and attributes as they are (default for root)')
   .option('--canonical-permissions', 'owner root, no setuid bits, no extended attributes (default for other users)')
   .option('--allow-unbootable', 'also a system that no device could start from, as for tests of it')
+  .option('--allow-keyless', 'also without a usable key: devices get theirs in another way')
   .option('--gpg-sign <key-id>', 'sign the commit with gpg as well')
   .option('--gpg-homedir <folder>', "gpg's home, where it is not the usual one")
   .option('--json', 'print the result as JSON')
@@ -99,12 +100,13 @@ Examples:
   superblock-builder commit sysroot.tar.gz --ref acme/gateway --version 2.0 --ota-json ota.json
   superblock-builder commit --from-repo /srv/builds/repo acme/testing --ref acme/gateway --version 2.0
 
-The same tree, version, parent and --timestamp give the same commit.
+The same tree, version, parent and --timestamp (or SOURCE_DATE_EPOCH) give the same commit.
+A date that is not later than the parent's becomes that and one second: devices refuse what is older.
 Root commits owners and modes as they are. Other users' files have owners that no device knows: they become root's.`,
   )
   .action((input: string, options: Omit<CommitOptions, 'input'> & { json?: boolean }) => {
-    const timestamp = options.timestamp ?? epochOfBuild()
-    return show(commit({ ...options, input, timestamp }, work), options.json, commitText)
+    const buildTime = options.timestamp === undefined ? epochOfBuild() : undefined
+    return show(commit({ ...options, input, buildTime }, work), options.json, commitText)
   })
 
 withKeys(program.command('package'))
@@ -120,6 +122,7 @@ withKeys(program.command('package'))
   .option('--from <rev>', 'add a delta from this commit, if it saves reading; may be repeated', several)
   .option('--from-superblock <file>', 'wrap a file of "ostree static-delta generate --inline" instead')
   .option('--out <file>', 'the package (default: OS-VERSION.superblock)')
+  .option('--allow-keyless', 'also without a usable key: devices get theirs in another way')
   .option('--json', 'print the result as JSON')
   .addHelpText(
     'after',

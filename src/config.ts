@@ -119,12 +119,22 @@ function merge(under: Table, over: Table): Table {
  * @param folders weakest first; in each `superblock.toml`, then `superblock.d/*.toml` by name
  * @throws Failure `config` with the file's name and the key
  */
-export async function loadConfig(folders: readonly string[] = CONFIG_FOLDERS): Promise<Config> {
+export const loadConfig = (folders: readonly string[] = CONFIG_FOLDERS): Promise<Config> =>
+  readConfig(folders, { list: listIfThere, read: readIfThere })
+
+/**
+ * The same from files that are somewhere else, as in a tree that is not booted.
+ * @param from how a folder's names are had, none where there is no such folder, and a file's text
+ */
+export async function readConfig(
+  folders: readonly string[],
+  from: { list(folder: string): Promise<string[]>; read(path: string): Promise<string | undefined> },
+): Promise<Config> {
   let merged: Table = {}
   for (const folder of folders) {
-    const dropIns = (await listIfThere(join(folder, 'superblock.d'))).filter(name => name.endsWith('.toml'))
+    const dropIns = (await from.list(join(folder, 'superblock.d'))).filter(name => name.endsWith('.toml')).sort()
     for (const path of [join(folder, 'superblock.toml'), ...dropIns.map(name => join(folder, 'superblock.d', name))]) {
-      const text = await readIfThere(path)
+      const text = await from.read(path)
       if (text === undefined) continue
       merged = merge(merged, check(path, text))
     }

@@ -26,6 +26,8 @@ const withDisk = (command: Command) =>
     .option('--size <bytes>', 'of the whole image, as 4G (default: room for this release and an update)', size)
     .option('--data-size <bytes>', 'a partition of its own for /var, at least this large', size)
 
+const KEYLESS = ['--allow-keyless', 'also without a usable key: devices get theirs in another way'] as const
+
 /** What a tree is given on the way. */
 const withFurnishings = (command: Command) =>
   command
@@ -42,6 +44,7 @@ const withFurnishings = (command: Command) =>
     .option('--tls-ca-path <file>', 'certificate of the authority that vouches for its server')
     .option('--tls-client-cert-path <file>', "devices' certificate for that server")
     .option('--tls-client-key-path <file>', 'and its key')
+    .option(...KEYLESS)
 
 export function addImageCommands(program: Command, work: Work, show: Show): void {
   withFurnishings(program.command('sysroot'))
@@ -81,6 +84,7 @@ Example:
     .requiredOption('--os <name>', "the device's stateroot")
     .requiredOption('--out <file>', 'the new image')
     .option('--uboot-env-file <file>', 'boot script in place of ours')
+    .option(...KEYLESS)
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
@@ -128,8 +132,8 @@ Example:
     --create-self-contained-package --create-ota-sysroot`,
     )
     .action(async (options: ReleaseOptions & Json & { startTrivialHttpd?: boolean }) => {
-      const timestamp = options.timestamp ?? epochOfBuild()
-      await show(release({ ...options, timestamp }, work), options.json, releaseText)
+      const buildTime = options.timestamp === undefined ? epochOfBuild() : undefined
+      await show(release({ ...options, buildTime }, work), options.json, releaseText)
       if (options.startTrivialHttpd)
         await serve({ ...options, host: LOCAL, port: 0, addressFile: join(options.out, 'httpd/httpd-address') }, work)
     })

@@ -3,13 +3,28 @@ import { open, readFile, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { gunzipSync, constants as zlib } from 'node:zlib'
 import { errno, Failure } from '../base/failure.ts'
-import { commitTree, copyCommit, findCommit, initRepo, resolveCommit, type Tree } from '../ostree/commit.ts'
-import { history, readCommit } from '../ostree/contents.ts'
+import { safe } from '../base/text.ts'
+import {
+  type CommitInput,
+  commitTree,
+  copyCommit,
+  findCommit,
+  initRepo,
+  resolveCommit,
+  setRef,
+  type Tree,
+} from '../ostree/commit.ts'
+import { type Commit, history, objectsOf, readCommit } from '../ostree/contents.ts'
 import { type Json, parseJson, sortKeys } from '../package/json.ts'
+import { dateOf } from './dates.ts'
 import { explainDisk } from './disk.ts'
 import { checkRelease, timestampOf } from './draft.ts'
+import { checkFollowed } from './follow.ts'
+import { withGpgHome } from './gpg.ts'
+import { checkHoldable } from './holdable.ts'
 import { isCanonical, type OwnerOptions, sayOwners } from './owners.ts'
-import { checkTree } from './tree/check.ts'
+import { checkTree, KARGS } from './tree/check.ts'
+import { commitView, folderView } from './tree/view.ts'
 import type { Work } from './work.ts'
 
 /** Where a commit keeps the file given with --ota-json. */
@@ -19,6 +34,8 @@ const OTA_JSON_LIMIT = 64 * 1024
 /** With all its white space; what is larger is not even read. */
 const OTA_JSON_FILE_LIMIT = 1024 * 1024
 const OTA_JSON_DEPTH = 30
+/** Bytes: a kernel's command line has a page. */
+const KARGS_LIMIT = 4096
 
 export interface CommitOptions extends OwnerOptions {
   /** folder, `.tar`, `.tar.gz`; with `fromRepo` a ref or commit of it */
@@ -29,10 +46,14 @@ export interface CommitOptions extends OwnerOptions {
   version: string
   otaJson?: string
   subject?: string
-  /** seconds since 1970; now without it */
+  /** seconds since 1970 */
   timestamp?: number
+  /** seconds since 1970, where no `timestamp` is given; now without it */
+  buildTime?: number | undefined
   /** also a system that no device could start from */
   allowUnbootable?: boolean
+  /** also a release whose devices get their keys in another way */
+  allowKeyless?: boolean
   gpgSign?: string
   gpgHomedir?: string
 }
@@ -47,7 +68,8 @@ export interface CommitResult {
 }
 
 /**
- * @throws Failure `usage`, `bad-value`, `bad-tree`, `not-bootable`, `bad-ota-json`, `version-taken`, `wrong-repo`, `no-commit`, `command-failed`
+ * @throws Failure `usage`, `bad-value`, `bad-tree`, `not-bootable`, `bad-settings`, `no-usable-key`, `unfit`,
+ *   `bad-ota-json`, `version-taken`, `wrong-repo`, `no-commit`, `command-failed`
  */
 export async function commit(options: CommitOptions, work: Work): Promise<CommitResult> {
   const { ostreeRepo: repo, ref, version } = options
@@ -56,7 +78,12 @@ export async function commit(options: CommitOptions, work: Work): Promise<Commit
   const metadata: Record<string, string> = { version }
   if (options.otaJson !== undefined) metadata[OTA_JSON] = await readOtaJson(options.otaJson)
   const source = await findTree(options)
-  if ('dir' in source && !options.allowUnbootable) await checkTree(source.dir, tmpdir(), work)
+  const doing = `commit ${options.input}`
+  const keyless = options.allowKeyless ? 'allowed' : 'files'
+  if ('dir' in source) {
+    if (!options.allowUnbootable) await checkTree(source.dir, tmpdir(), work)
+    await checkFollowed(doing, folderView(source.dir), keyless, work)
+  }
   if (canonical && !options.canonicalPermissions)
     work.note(
       await sayOwners(source, options.fromRepo).catch(error => {
@@ -66,32 +93,52 @@ export async function commit(options: CommitOptions, work: Work): Promise<Commit
   await initRepo(repo, work.signal).catch(error => {
     throw explainDisk(error, repo)
   })
-  const parent = await findCommit(repo, ref)
-  if (parent !== undefined) await refuseTaken(repo, ref, parent, version)
+  const head = await findCommit(repo, ref)
+  const parent = head === undefined ? undefined : await readCommit(repo, head)
+  if (parent) await refuseTaken(repo, ref, parent, version)
+  const timestamp = dateOf(options.timestamp, options.buildTime, parent, work)
   const made = await work.progress('committing', async () => {
     if ('commit' in source && options.fromRepo !== undefined)
       await copyCommit(options.fromRepo, repo, source.commit, work.signal)
-    return commitTree(
-      repo,
-      {
-        ref,
-        tree: source,
-        subject: options.subject ?? `Release ${version}`,
-        timestamp: options.timestamp,
-        metadata,
-        canonicalPermissions: canonical,
-        gpg: options.gpgSign ? { key: options.gpgSign, homedir: options.gpgHomedir } : undefined,
-      },
-      work.signal,
-    ).catch(error => {
-      throw explained(error, options.input, repo)
-    })
+    const commitAs = (gpg?: CommitInput['gpg']) =>
+      commitTree(
+        repo,
+        {
+          ...{ ref, tree: source, metadata, timestamp, parent: parent?.checksum, gpg },
+          subject: options.subject ?? `Release ${version}`,
+          canonicalPermissions: canonical,
+        },
+        work.signal,
+      ).catch(error => {
+        throw explained(error, options.input, repo)
+      })
+    const { gpgSign: key, gpgHomedir } = options
+    return key === undefined ? commitAs() : withGpgHome(gpgHomedir, homedir => commitAs({ key, homedir }))
   })
   const now = await readCommit(repo, made)
-  const before = parent === undefined ? undefined : await readCommit(repo, parent)
-  if (before && before.root.tree === now.root.tree && before.root.meta === now.root.meta)
-    work.note(`The files are the same as in version ${before.metadata.get('version') ?? parent}.`)
-  return { commit: made, ref, version, timestamp: timestampOf(now.timestamp), parent: parent ?? null, repo }
+  // What is in an archive, or in another repository, can be looked at only now. Until its ref is set nothing is released.
+  if (!('dir' in source)) await checkFollowed(doing, commitView(repo, now), keyless, work)
+  checkHoldable(doing, await objectsOf(repo, now))
+  if (parent) await compare(repo, parent, now, work)
+  work.signal.throwIfAborted()
+  await setRef(repo, ref, made)
+  return { commit: made, ref, version, timestamp: timestampOf(now.timestamp), parent: parent?.checksum ?? null, repo }
+}
+
+/** What people would not expect of a release, beside the one before it. */
+async function compare(repo: string, parent: Commit, now: Commit, work: Work): Promise<void> {
+  const before = parent.metadata.get('version') ?? parent.checksum
+  if (parent.root.tree === now.root.tree && parent.root.meta === now.root.meta)
+    work.note(`The files are the same as in version ${before}.`)
+  const kargs = async (commit: Commit) => {
+    const found = await commitView(repo, commit).find(`/${KARGS}`)
+    return found === undefined || found === 'elsewhere' ? '' : (await found.read(KARGS_LIMIT)).toString().trim()
+  }
+  const [old, own] = [await kargs(parent), await kargs(now)]
+  if (old !== own)
+    work.note(
+      `The kernel arguments differ from those of version ${before}: devices drop "${safe(old)}" and take "${safe(own)}"; those that were added on a device stay.`,
+    )
 }
 
 export const commitText = (result: CommitResult) => `Committed version ${result.version} on ${result.ref}:
@@ -100,8 +147,8 @@ export const commitText = (result: CommitResult) => `Committed version ${result.
 Make a package of it with: superblock-builder package --ostree-repo ${result.repo} --ref ${result.ref} …`
 
 /** A device tells its boot entries apart by the version, so no two commits of what it follows may share one. */
-async function refuseTaken(repo: string, ref: string, head: string, version: string): Promise<void> {
-  for await (const before of history(repo, head))
+async function refuseTaken(repo: string, ref: string, head: Commit, version: string): Promise<void> {
+  for await (const before of history(repo, head.checksum))
     if (before.metadata.get('version') === version)
       throw new Failure(
         'version-taken',

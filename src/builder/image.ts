@@ -5,13 +5,17 @@ import { Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
 import { bytes } from '../base/text.ts'
+import { readCommit } from '../ostree/contents.ts'
 import { explainDisk, needPrograms, needRoom } from './disk.ts'
 import { checkRelease } from './draft.ts'
+import { checkFollowed } from './follow.ts'
 import { checkGrub, writeGrub, writeUboot } from './image/boot.ts'
-import { ESP_LABEL, type Layout, layOut, makeDisk, VAR_LABEL } from './image/disk.ts'
+import { type Layout, layOut, makeDisk } from './image/disk.ts'
 import { type Release, readRelease } from './image/release.ts'
 import { PREPARE_ROOT } from './tree/check.ts'
 import { ROOT_LABEL } from './tree/fstab.ts'
+import { MOUNTS, REMOTE } from './tree/furnish.ts'
+import { commitView, type View } from './tree/view.ts'
 import { readUbootFile } from './uboot.ts'
 import { type Work, withScratch } from './work.ts'
 
@@ -27,6 +31,8 @@ export interface ImageOptions {
   size?: number
   /** bytes of a partition of its own for /var */
   dataSize?: number
+  /** also a release whose devices get their keys in another way */
+  allowKeyless?: boolean
 }
 
 export interface ImageResult {
@@ -40,7 +46,7 @@ export interface ImageResult {
 
 /**
  * @throws Failure `usage`, `bad-value`, `exists`, `not-root`, `command-missing`, `wrong-repo`, `no-commit`, `no-version`, `not-bootable`,
- *   `wrong-architecture`, `no-space`, `no-folder`, `command-failed`
+ *   `wrong-architecture`, `bad-settings`, `no-usable-key`, `no-space`, `no-folder`, `command-failed`
  */
 export async function image(options: ImageOptions, work: Work): Promise<ImageResult> {
   const out = resolve(options.out)
@@ -55,20 +61,26 @@ export async function image(options: ImageOptions, work: Work): Promise<ImageRes
   await needPrograms(`make ${options.out}`, programs)
   return withScratch(dirname(out), async scratch => {
     try {
-      const release = await readRelease(resolve(options.ostreeRepo), options.ref, scratch)
+      const repo = resolve(options.ostreeRepo)
+      const release = await readRelease(repo, options.ref, scratch)
+      const view = commitView(repo, await readCommit(repo, release.commit))
+      await checkFollowed(`make an image of ${options.ref}`, view, options.allowKeyless ? 'allowed' : 'refused', work)
       if (grub) await checkGrub(release.architecture)
       if (grub && release.generator === '')
         throw new Failure(
           'not-bootable',
           `cannot make a GRUB image of ${options.ref}: it has no /usr/sbin/grub-mkconfig; convert its sysroot with: superblock-builder sysroot`,
         )
+      await checkMounts(view, options)
+      // The remote that `sysroot --remote-url` made: devices go on following it.
+      const remote = (await view.find(`/etc/ostree/remotes.d/${REMOTE}.conf`)) ? REMOTE : ''
       const layout = layOut(release, options.size, options.dataSize)
       await needRoom(scratch, release.size + release.bootSize)
       const file = join(scratch, 'image')
       const kernelArguments = argumentsFor(release)
       await work.progress('making the image', async () => {
         await makeDisk(file, layout, release, work.signal)
-        await fill(file, layout, release, kernelArguments, options, scratch, work.signal)
+        await fill(file, layout, release, remote, kernelArguments, options, scratch, work.signal)
         if (grub) await writeGrub(file, release.architecture, scratch, work.signal)
         else await writeUboot(file, release.architecture, options.ubootEnvFile, scratch, work.signal)
         await run(['e2fsck', '-fn', `${file}?offset=${layout.root.at}`], { signal: work.signal })
@@ -82,6 +94,15 @@ export async function image(options: ImageOptions, work: Work): Promise<ImageRes
       throw explainDisk(error, options.out)
     }
   })
+}
+
+/** The partitions beside the root file system are mounted by the release itself. @throws Failure `not-bootable` */
+async function checkMounts(view: View, { ref, dataSize, bootLoader }: ImageOptions): Promise<void> {
+  if ((dataSize === undefined && bootLoader === 'grub') || (await view.find(`/${MOUNTS}`))) return
+  throw new Failure(
+    'not-bootable',
+    `cannot make this image of ${ref}: nothing in the release would mount its partitions, for it has no /${MOUNTS}; convert its sysroot again with: superblock-builder sysroot`,
+  )
 }
 
 /** A file for U-Boot must be a script, and for an image that U-Boot starts. @throws Failure `usage`, `bad-value` */
@@ -124,14 +145,14 @@ function argumentsFor(release: Release): string[] {
 const FILL = `set -eu
 image=$1 offset=$2 size=$3 mount=$4 repo=$5 ref=$6 os=$7 loader=$8 tmp=$9
 shift 9
-init=$1 data=$2 esp=$3
-shift 3
+init=$1 remote=$2
+shift 2
 mount -o "loop,offset=$offset,sizelimit=$size" "$image" "$mount"
 rmdir "$mount/lost+found"
 ostree admin init-fs --modern "$mount"
 ostree config --repo="$mount/ostree/repo" set sysroot.bootloader "$loader"
 ostree admin os-init --sysroot="$mount" "$os"
-ostree pull-local --repo="$mount/ostree/repo" "$repo" "$ref"
+ostree pull-local --repo="$mount/ostree/repo" \${remote:+"--remote=$remote"} "$repo" "$ref"
 ln -s . "$mount/boot/boot"
 if [ "$loader" = grub2 ]; then
   mkdir "$mount/boot/grub"
@@ -142,25 +163,20 @@ else
   ln -s loader.0 "$mount/boot/loader"
   : >"$mount/boot/loader/uEnv.txt"
 fi
-setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin ostree admin deploy --sysroot="$mount" --os="$os" "$@" "$ref"
+setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin ostree admin deploy --sysroot="$mount" --os="$os" "$@" "\${remote:+$remote:}$ref"
 deployment=$(echo "$mount/ostree/deploy/$os/deploy/"*.0)
-[ ! -L "$deployment/etc/fstab" ] || { echo 'the /etc/fstab of the release is a link; make it a file' >&2; exit 1; }
-# Without this systemd would mount it on /boot, where OSTree is.
-echo "PARTLABEL=$esp /efi vfat noauto,nofail,x-systemd.automount,x-systemd.idle-timeout=60,umask=0077 0 0" >>"$deployment/etc/fstab"
 [ -z "$tmp" ] || mkdir -m 1777 "$mount/tmp"
 if [ -n "$init" ]; then
   mkdir -p "$mount/dev" "$mount/proc" "$mount/sys" "$mount/$(dirname "$init")"
   cp "$deployment/$init" "$mount/$init"
 fi
-if [ -n "$data" ]; then
-  echo "LABEL=$data /var ext4 defaults,x-systemd.growfs 0 2" >>"$deployment/etc/fstab"
-fi
 umount "$mount"`
 
 async function fill(
   file: string,
-  { root, data }: Layout,
+  { root }: Layout,
   release: Release,
+  remote: string,
   kernelArguments: readonly string[],
   options: ImageOptions,
   scratch: string,
@@ -175,13 +191,7 @@ async function fill(
   const init = kernelArguments.find(one => one.startsWith('init='))?.slice('init='.length)
   const place = [file, String(root.at), String(root.size), mount, resolve(options.ostreeRepo), options.ref, options.os]
   const loader = options.bootLoader === 'grub' ? 'grub2' : 'uboot'
-  const more = [
-    loader,
-    release.tmpOnDisk ? 'yes' : '',
-    release.initramfs ? '' : (init ?? ''),
-    data ? VAR_LABEL : '',
-    ESP_LABEL,
-  ]
+  const more = [loader, release.tmpOnDisk ? 'yes' : '', release.initramfs ? '' : (init ?? ''), remote]
   // --karg would leave only the last of several that share a name, as two consoles do.
   const kargs = kernelArguments.map(one => `--karg-append=${one}`)
   await run(['unshare', '-mpf', '--mount-proc', '--kill-child', 'sh', '-c', FILL, 'sh', ...place, ...more, ...kargs], {

@@ -10,8 +10,10 @@ import type { Json } from '../package/json.ts'
 import { deltaPath } from '../package/manifest.ts'
 import { type NewMember, writePackage } from '../package/write.ts'
 import { OTA_JSON } from './commit.ts'
+import { accepted, lookAt } from './consequences.ts'
 import { makeDeltas } from './delta.ts'
 import { checkDraft, type Draft, timestampOf } from './draft.ts'
+import { checkHoldable } from './holdable.ts'
 import { prepareSigners, type SignerOptions } from './signers.ts'
 import { readSuperblock } from './superblock-file.ts'
 import { type Work, withScratch } from './work.ts'
@@ -29,6 +31,8 @@ export interface PackageOptions extends SignerOptions {
   from?: string[]
   fromSuperblock?: string
   out?: string
+  /** also a release whose devices get their keys in another way */
+  allowKeyless?: boolean
 }
 
 export interface PackageResult {
@@ -48,6 +52,8 @@ export interface PackageResult {
 
 /** What a way of getting at the release found. */
 interface Contents {
+  /** repository in which the whole commit is; absent for a delta */
+  repo?: string
   members: NewMember[]
   deltas: PackageResult['deltas']
   leftOut: PackageResult['leftOut']
@@ -55,7 +61,7 @@ interface Contents {
 
 /**
  * @throws Failure `bad-value`, `exists`, `no-commit`, `no-version`, `wrong-repo`, `wrong-ref`, `no-object`,
- *   `bad-superblock`, `bad-base`, and those of the keys
+ *   `bad-superblock`, `bad-base`, `bad-settings`, `no-usable-key`, `unfit`, and those of the keys
  */
 export async function makePackage(options: PackageOptions, work: Work): Promise<PackageResult> {
   const commit = await findCommit(options)
@@ -72,6 +78,7 @@ export async function makePackage(options: PackageOptions, work: Work): Promise<
         ? await fromRepo(options, commit, ref, scratch, work)
         : await fromSuperblock(options.fromSuperblock, commit, ref, scratch, work)
     draft.deltas = contents.deltas.map(({ from }) => ({ from, path: deltaPath(from) }))
+    const devices = contents.repo && (await lookAt(contents.repo, commit, draft.compatible, ref, options, work))
     const signatures: string[] = []
     const { id, manifest } = await work.progress('packing', on =>
       writePackage(out, {
@@ -80,6 +87,7 @@ export async function makePackage(options: PackageOptions, work: Work): Promise<
         sign: async manifest => {
           const made = await sign(manifest, draft.timestamp)
           signatures.push(...made.map(signature => signature.fingerprint))
+          if (devices && made.length > 0) await accepted(manifest, made, devices, work)
           return made
         },
         onBytes(done, total) {
@@ -165,13 +173,14 @@ async function fromRepo(
 ): Promise<Contents> {
   const repo = options.ostreeRepo
   const objects = await objectsOf(repo, commit)
+  checkHoldable(`pack ${commit.checksum}`, objects)
   const { deltas, leftOut } = await makeDeltas(repo, options.from ?? [], commit, objects, scratch, work)
   const members: NewMember[] = [
     ...repository(ref, commit.checksum),
     ...objects.map(({ path, unpacked }) => ({ path, unpacked, file: join(repo, path) })),
     ...deltas.map(({ from, file, unpacked }) => ({ path: deltaPath(from), file, unpacked })),
   ]
-  return { members, deltas, leftOut }
+  return { repo, members, deltas, leftOut }
 }
 
 /** One that needs no base is unpacked into objects, so that any device can use it; else the delta itself is all there is. */
@@ -195,8 +204,9 @@ async function fromSuperblock(
   await initRepo(repo, work.signal)
   await work.progress('unpacking the superblock', () => applyDelta(repo, file, work.signal))
   const objects = await objectsOf(repo, commit)
+  checkHoldable(`pack ${file}`, objects)
   const members = objects.map(({ path, unpacked }) => ({ path, unpacked, file: join(repo, path) }))
-  return { members: [...repository(ref, commit.checksum), ...members], deltas: [], leftOut: [] }
+  return { repo, members: [...repository(ref, commit.checksum), ...members], deltas: [], leftOut: [] }
 }
 
 /** What makes the objects an archive repo that ostree can be pointed at once the package is unpacked. */

@@ -18,7 +18,7 @@ import { readUbootFile } from './uboot.ts'
 import { type Work, withScratch } from './work.ts'
 
 export interface ReleaseOptions
-  extends Omit<SysrootOptions, 'out'>,
+  extends Omit<SysrootOptions, 'out' | 'keyless'>,
     Omit<CommitOptions, 'input' | 'fromRepo' | keyof OwnerOptions | 'allowUnbootable' | 'gpgSign'>,
     Omit<PackageOptions, 'out' | 'rev' | 'fromSuperblock' | 'compatible'>,
     Pick<ImageOptions, 'bootLoader' | 'size' | 'dataSize'> {
@@ -40,7 +40,8 @@ export interface ReleaseResult {
  * Convert, commit, and make what was asked for. Nothing is committed that could not be converted.
  * @throws Failure `usage`, `exists`, and those of the single steps
  */
-export async function release(options: ReleaseOptions, work: Work): Promise<ReleaseResult> {
+export async function release(options: ReleaseOptions, given: Work): Promise<ReleaseResult> {
+  const work = sayingOnce(given)
   const { os, version, compatible, out, createSelfContainedPackage, createOtaSysroot } = options
   if (createSelfContainedPackage && !compatible)
     throw new Failure('usage', 'cannot tell what to do: name the product that the package is for with --compatible')
@@ -54,8 +55,8 @@ export async function release(options: ReleaseOptions, work: Work): Promise<Rele
     if (await isThere(file))
       throw new Failure('exists', `cannot write ${file}: there is such a file already; remove it, or use --out`)
   // Settings go into the release; a script is for the image.
-  const given = options.ubootEnvFile
-  const script = given !== undefined && (await readUbootFile(given)).kind !== 'environment' ? given : undefined
+  const uboot = options.ubootEnvFile
+  const script = uboot !== undefined && (await readUbootFile(uboot)).kind !== 'environment' ? uboot : undefined
   const forImage = { ...options, ubootEnvFile: script }
   if (createOtaSysroot) await checkScript(forImage)
   await prepareSigners(options, work) // a wrong passphrase is said before all the work
@@ -65,7 +66,8 @@ export async function release(options: ReleaseOptions, work: Work): Promise<Rele
   await refuseInside(options.sysrootImagePath, out)
   return withScratch(resolve(out), async scratch => {
     const tree = join(scratch, 'tree')
-    await sysroot({ ...options, out: tree }, work)
+    const keyless = createSelfContainedPackage || createOtaSysroot ? 'refused' : 'files'
+    await sysroot({ ...options, out: tree, keyless }, work)
     const made = await commitOnce({ ...options, input: tree, gpgSign: options.gpgSign?.[0] }, scratch, work)
     await rm(tree, { recursive: true, force: true })
     const found: ReleaseResult = { commit: made, package: null, image: null }
@@ -77,6 +79,16 @@ export async function release(options: ReleaseOptions, work: Work): Promise<Rele
     if (createOtaSysroot) found.image = await image({ ...forImage, out: imageFile }, work)
     return found
   })
+}
+
+/** Every step looks at the same tree, and would say the same about it. */
+function sayingOnce(work: Work): Work {
+  const said = new Set<string>()
+  const note = (text: string) => {
+    if (!said.has(text)) work.note(text)
+    said.add(text)
+  }
+  return { ...work, note }
 }
 
 /**

@@ -6,12 +6,15 @@ import { isThere, listIfThere } from '../base/files.ts'
 import { safe } from '../base/text.ts'
 import { explainDisk } from './disk.ts'
 import { hasDracut, makeInitramfs } from './dracut.ts'
+import { checkFollowed } from './follow.ts'
 import { checkContents, checkStart } from './tree/check.ts'
 import { checkGiven, type Furnishings, furnish } from './tree/furnish.ts'
-import { find, inside } from './tree/inside.ts'
+import { inside } from './tree/inside.ts'
 import { type Kernel, placeInitramfs, placeKernel } from './tree/kernel.ts'
-import { changeLayout, checkOrdinary } from './tree/layout.ts'
+import type { Keyless } from './tree/keys.ts'
+import { changeLayout, checkOrdinary, type LeftOut } from './tree/layout.ts'
 import { refuseInside, unpack } from './tree/unpack.ts'
+import { folderView } from './tree/view.ts'
 import { type Work, withScratch } from './work.ts'
 
 export interface SysrootOptions extends Furnishings {
@@ -19,6 +22,10 @@ export interface SysrootOptions extends Furnishings {
   sysrootImagePath: string
   /** the new folder */
   out: string
+  /** also a release whose devices get their keys in another way */
+  allowKeyless?: boolean
+  /** what is done otherwise; a tree without any key is let through where nothing else is said, for one can be put into it */
+  keyless?: Keyless
 }
 
 export interface SysrootResult {
@@ -30,7 +37,7 @@ export interface SysrootResult {
 /**
  * The input is only read. The output appears when it is complete.
  * @throws Failure `exists`, `not-root`, `bad-sysroot`, `files-in-home`, `several-kernels`, `not-bootable`, `no-initramfs`,
- *   `bad-initramfs`, `no-space`, `no-folder`, `usage`, `bad-value`, `bad-key`
+ *   `bad-initramfs`, `no-space`, `no-folder`, `usage`, `bad-value`, `bad-key`, `bad-settings`, `no-usable-key`
  */
 export async function sysroot(options: SysrootOptions, work: Work): Promise<SysrootResult> {
   const { sysrootImagePath: input } = options
@@ -47,6 +54,8 @@ export async function sysroot(options: SysrootOptions, work: Work): Promise<Sysr
     try {
       await unpack(input, tree, work)
       const kernel = await work.progress('converting', () => convert(tree, options, work))
+      const keyless = options.allowKeyless ? 'allowed' : (options.keyless ?? 'files')
+      await checkFollowed(`use ${input}`, folderView(tree), keyless, work)
       await advise(tree, work)
       work.signal.throwIfAborted()
       await rename(tree, out)
@@ -70,12 +79,33 @@ async function convert(tree: string, options: SysrootOptions, work: Work): Promi
   if (options.initramfs !== undefined) await placeInitramfs(tree, kernel, options.initramfs)
   else if (options.kernelArgs === undefined || !/(^|\s)init=/.test(options.kernelArgs))
     await ownInitramfs(tree, kernel, work)
-  const mounts = await changeLayout(tree)
-  if (mounts.length > 0)
-    work.note(`Left out of /etc/fstab, for a device has another disk: ${mounts.map(one => safe(one)).join(', ')}`)
+  sayLeftOut(await changeLayout(tree), work)
   await furnish(tree, options)
   await checkStart(tree, kernel, dirname(tree), work)
   return kernel
+}
+
+/** Things of a kind that are named, the others are counted. */
+const NAMED = 10
+
+function sayLeftOut({ mounts, nodes, capable, users }: LeftOut, work: Work): void {
+  const list = (all: readonly string[]) => {
+    const named = all.slice(0, NAMED).map(one => safe(one))
+    return [...named, ...(all.length > NAMED ? [`and ${all.length - NAMED} more`] : [])].join(', ')
+  }
+  if (mounts.length > 0) work.note(`Left out of /etc/fstab, for a device has another disk: ${list(mounts)}`)
+  if (nodes.length > 0)
+    work.note(
+      `Left out of /var, for OSTree holds no pipes, sockets and devices: ${list(nodes)}. Have their programs make them, or a line of tmpfiles.d(5).`,
+    )
+  if (capable.length > 0)
+    work.note(
+      `These files of /var lose their capabilities on a device, for systemd-tmpfiles does not copy them: ${list(capable)}. Move the programs below /usr.`,
+    )
+  if (users)
+    work.note(
+      'There is no systemd-sysusers in this sysroot: users that a later release brings do not come to devices where /etc/passwd or /etc/group was changed.',
+    )
 }
 
 /**
@@ -86,12 +116,8 @@ async function ownInitramfs(tree: string, kernel: Kernel, work: Work): Promise<v
   if (await hasDracut(tree)) await placeInitramfs(tree, kernel, await makeInitramfs(tree, kernel.version, work))
 }
 
-/** What does not keep a device from starting, but from updating or from being safe. */
+/** What keeps a device neither from starting nor from updating, but from being safe. */
 async function advise(tree: string, work: Work): Promise<void> {
-  if (!(await find(tree, 'usr/bin/superblockd')))
-    work.note('WARNING: superblockd is not in this sysroot: its devices cannot install any package.')
-  else if ((await listIfThere(await inside(tree, 'usr/lib/superblock/keys', true))).length === 0)
-    work.note('WARNING: no key is in /usr/lib/superblock/keys: devices refuse every package; see --trusted-key.')
   const names = await listIfThere(await inside(tree, 'usr/etc/ssh', true))
   if (names.some(name => /^ssh_host_.*_key$/.test(name)))
     work.note('WARNING: /etc/ssh has host keys: every device will have the same ones. Remove them from the sysroot.')

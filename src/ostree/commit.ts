@@ -14,12 +14,13 @@ export interface CommitInput {
   ref: string
   tree: Tree
   subject: string
-  /** seconds since 1970; now without it */
-  timestamp?: number
+  /** seconds since 1970 */
+  timestamp: number
+  parent: string | undefined
   metadata: Record<string, string>
   /** owner 0:0, no extended attributes, no setuid: what a repo of mode bare-user-only can hold */
   canonicalPermissions: boolean
-  gpg?: { key: string; homedir?: string }
+  gpg?: { key: string; homedir: string | undefined } | undefined
 }
 
 /** Make an archive repo at `repo` unless one is there. @throws Failure `wrong-repo` when it is of another mode */
@@ -62,18 +63,23 @@ export async function copyCommit(from: string, to: string, commit: string, signa
   await run(['ostree', 'pull-local', `--repo=${to}`, from, commit], { signal })
 }
 
-/** Commit a tree on `ref`; returns the new commit. */
+/** Make a commit for `ref`, which is not set yet. @returns its checksum */
 export async function commitTree(repo: string, input: CommitInput, signal?: AbortSignal): Promise<string> {
   const [kind, what] = Object.entries(input.tree)[0] as [keyof Tree | 'dir' | 'tar' | 'commit', string]
-  const argv = ['ostree', 'commit', `--repo=${repo}`, `--branch=${input.ref}`, `--subject=${input.subject}`]
+  const argv = ['ostree', 'commit', `--repo=${repo}`, '--orphan', `--bind-ref=${input.ref}`]
+  argv.push(`--parent=${input.parent ?? 'none'}`, `--subject=${input.subject}`, `--timestamp=@${input.timestamp}`)
   argv.push(`--tree=${kind === 'commit' ? 'ref' : kind}=${what}`)
   if (kind === 'tar') argv.push('--tar-autocreate-parents')
-  if (input.timestamp !== undefined) argv.push(`--timestamp=@${input.timestamp}`)
   if (input.canonicalPermissions) argv.push('--canonical-permissions', '--no-xattrs')
   for (const [key, value] of Object.entries(input.metadata)) argv.push(`--add-metadata-string=${key}=${value}`)
   if (input.gpg) argv.push(`--gpg-sign=${input.gpg.key}`)
   if (input.gpg?.homedir) argv.push(`--gpg-homedir=${input.gpg.homedir}`)
   return (await run(argv, { signal })).stdout.trim()
+}
+
+/** Let `ref` name a commit, whether there is such a ref already or not. */
+export async function setRef(repo: string, ref: string, commit: string): Promise<void> {
+  await run(['ostree', 'refs', `--repo=${repo}`, '--force', `--create=${ref}`, commit])
 }
 
 /** Write the delta between two commits of an archive repo as one file that needs no network. */

@@ -1,8 +1,10 @@
 /** A commit as it lies in an archive repo's files: what it says, what it consists of, and which commits came before it. */
+import { createReadStream } from 'node:fs'
 import { type FileHandle, lstat, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createInflateRaw } from 'node:zlib'
 import { errno, Failure } from '../base/failure.ts'
-import type { Value } from './gvariant.ts'
+import { parse, type Value } from './gvariant.ts'
 import { checked, corrupt, FORMAT, type Folder, hex, readFolder, readTree, type Tree } from './metadata.ts'
 
 export { isMetadata } from './metadata.ts'
@@ -10,6 +12,8 @@ export { isMetadata } from './metadata.ts'
 /** OSTree's own limits: bytes of a metadata object, and how deep folders may be. */
 const METADATA_LIMIT = 128 * 1024 * 1024
 const DEPTH_LIMIT = 512
+/** Bytes of a file's header: file systems give its extended attributes some 64 KiB together. */
+const HEADER_LIMIT = 128 * 1024
 /** Files looked at side by side. */
 const AT_ONCE = 32
 
@@ -148,6 +152,53 @@ export const treeOf = async (repo: string, checksum: string): Promise<Tree> =>
 /** Owner and mode of a folder. @throws Failure `no-object`, `corrupt-object` */
 export const folderOf = async (repo: string, checksum: string): Promise<Folder> =>
   readFolder(checksum, await readMetadata(repo, checksum, 'dirmeta'))
+
+/** A file of a commit: what it is, where it leads if it is a link, and its content. */
+export interface StoredFile extends Folder {
+  target: string
+  /** bytes of the whole */
+  size: number
+  /** its content up to so many bytes */
+  read(most: number): Promise<Buffer>
+}
+
+/** @throws Failure `no-object`, `corrupt-object`, `bad-variant` */
+export async function fileOf(repo: string, checksum: string): Promise<StoredFile> {
+  const path = objectPath(checksum, 'filez')
+  const file = await openObject(repo, path)
+  try {
+    const at = async (place: number, length: number) => (await file.read(Buffer.alloc(length), 0, length, place)).buffer
+    const length = (await at(0, 4)).readUInt32BE()
+    if (length > HEADER_LIMIT) throw corrupt(checksum, 'its header is too long')
+    const fields = parse('(tuuuusa(ayay))', await at(8, length)) as [Buffer, Buffer, Buffer, Buffer, Buffer, string]
+    const [size, uid, gid, mode, , target] = fields
+    return {
+      ...{ uid: uid.readUInt32BE(), gid: gid.readUInt32BE(), mode: mode.readUInt32BE(), target },
+      size: Number(size.readBigUInt64BE()),
+      read: most => inflateStart(join(repo, path), 8 + length, most),
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+async function inflateStart(path: string, at: number, most: number): Promise<Buffer> {
+  const source = createReadStream(path, { start: at })
+  const content = source.pipe(createInflateRaw())
+  source.on('error', error => content.destroy(error))
+  const chunks: Buffer[] = []
+  let size = 0
+  try {
+    for await (const chunk of content as AsyncIterable<Buffer>) {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size >= most) break
+    }
+  } finally {
+    source.destroy()
+  }
+  return Buffer.concat(chunks).subarray(0, most)
+}
 
 /** A filez starts with its header's length (4 bytes), 4 bytes of padding, and the header: size, uid, gid, mode and more. */
 const HEAD = 28

@@ -20,7 +20,8 @@ export interface Keyring {
   problems: string[]
 }
 
-const FILE_LIMIT = 1024 * 1024
+/** Bytes of a file of keys. */
+export const KEY_FILE_LIMIT = 1024 * 1024
 const KEY_LIMIT = 256
 
 /** Whether a file of a key folder is looked at. */
@@ -137,7 +138,7 @@ async function readBounded(path: string): Promise<Buffer> {
     const status = await file.stat()
     if (!status.isFile()) throw new Error('it is not a file')
     if (status.size === 0) throw new Error('it is empty')
-    if (status.size > FILE_LIMIT) throw new Error(`it has more than ${FILE_LIMIT} bytes`)
+    if (status.size > KEY_FILE_LIMIT) throw new Error(`it has more than ${KEY_FILE_LIMIT} bytes`)
     const bytes = Buffer.alloc(status.size)
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
     return bytes.subarray(0, bytesRead)

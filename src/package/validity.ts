@@ -76,34 +76,34 @@ export interface Ability {
   userId: string
   /** milliseconds since 1970 up to which something of it may sign; Infinity: for ever; undefined: nothing of it ever may */
   until: number | undefined
+  /** why nothing of it may, in words that go on after "can sign nothing: " */
+  why?: string
   /** whose signatures are one: see `secretsOf` */
   secrets: string[]
 }
 
 /** What each key of the ring can do. */
-export async function abilities(keyring: Pick<Keyring, 'keys' | 'revoked'>): Promise<Ability[]> {
-  return Promise.all(
-    keyring.keys.map(async primary => {
-      const parts: (Key | Subkey)[] =
-        isRevoked(primary, keyring) || !isStrong(primary) ? [] : [primary, ...primary.subkeys]
-      const ends: number[] = []
-      const secrets = new Set<string>()
-      for (const part of parts) {
-        if (isRevoked(part, keyring) || !isStrong(part) || !(await maySign(primary, part))) continue
-        const end = await endOfLife(primary, part)
-        if (end === undefined) continue
-        ends.push(end)
-        for (const secret of secretsOf(primary, part)) secrets.add(secret)
-      }
-      const user = await primary.getPrimaryUser(NO_CLOCK, undefined, CONFIG).catch(() => undefined)
-      return {
-        fingerprint: fingerprintOf(primary),
-        userId: user?.user.userID?.userID ?? primary.getUserIDs()[0] ?? '',
-        until: ends.length > 0 ? Math.max(...ends) : undefined,
-        secrets: [...secrets],
-      }
-    }),
-  )
+export const abilities = (keyring: Pick<Keyring, 'keys' | 'revoked'>): Promise<Ability[]> =>
+  Promise.all(keyring.keys.map(key => abilityOf(key, keyring)))
+
+async function abilityOf(primary: PublicKey, keyring: Pick<Keyring, 'revoked'>): Promise<Ability> {
+  const user = await primary.getPrimaryUser(NO_CLOCK, undefined, CONFIG).catch(() => undefined)
+  const is = { fingerprint: fingerprintOf(primary), userId: user?.user.userID?.userID ?? primary.getUserIDs()[0] ?? '' }
+  const nothing = (why: string): Ability => ({ ...is, until: undefined, why, secrets: [] })
+  if (isRevoked(primary, keyring)) return nothing('it was revoked')
+  if (!isStrong(primary)) return nothing('it is too weak, or of a kind that devices do not take')
+  if (!user) return nothing('it has no user id that it vouches for by SHA-256 or better')
+  const ends: number[] = []
+  const secrets = new Set<string>()
+  for (const part of [primary, ...primary.subkeys]) {
+    if (isRevoked(part, keyring) || !isStrong(part) || !(await maySign(primary, part))) continue
+    const end = await endOfLife(primary, part)
+    if (end === undefined) continue
+    ends.push(end)
+    for (const secret of secretsOf(primary, part)) secrets.add(secret)
+  }
+  if (ends.length === 0) return nothing('no part of it is made for signing')
+  return { ...is, until: Math.max(...ends), secrets: [...secrets] }
 }
 
 /**

@@ -83,7 +83,8 @@ export async function makeProduct(folder: string): Promise<Product> {
       const signKey = await Promise.all(keys.map(async one => (await product.keep(one)).secret))
       const rev = options.fromSuperblock === undefined ? { ref: PRODUCT.ref, rev: commits[version] } : {}
       const from = options.from?.map(base => commits[base] ?? base)
-      const usual = { ostreeRepo: repo, os: PRODUCT.os, compatible: [PRODUCT.compatible], epoch: 0 }
+      // Some tests want a release that strands its devices.
+      const usual = { ostreeRepo: repo, os: PRODUCT.os, compatible: [PRODUCT.compatible], epoch: 0, allowKeyless: true }
       return makePackage({ ...usual, ...rev, signKey, out, ...options, ...(from ? { from } : {}) }, quiet)
     },
     device: (name, { config = '', keys, bootLoader } = {}) =>

@@ -21,6 +21,19 @@ const FOLDERS: Record<string, number> = {
   ...{ 'usr/local/bin': 0o755, 'var/lib/acme': 0o750, 'var/log/acme': 0o2770, 'var/cache/acme/old': 0o755 },
 }
 const PROGRAM = '#!/bin/sh\n'
+/** Nobody has its secret half. */
+const PUBLIC_KEY = `-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+xjMEOG1DgBYJKwYBBAHaRw8BAQdAMy+Z1SoeHfiNngPUce1V8wvNhGYge9eg
+qLBOeBgAyZLNI0FjbWUgVXBkYXRlcyA8dXBkYXRlc0BhY21lLmV4YW1wbGU+
+wsATBBMWCgCFBYI4bUOAAwsJBwkQ++C2ADQxwL5FFAAAAAAAHAAgc2FsdEBu
+b3RhdGlvbnMub3BlbnBncGpzLm9yZ/V8ZFbSggaMVE7nlTkSeh7pmS+733+U
+sTqTgmeW99xJBRUKCA4MBBYAAgECGQECmwMCHgEWIQTDg/c2L91ytZB80gf7
+4LYANDHAvgAAkSoBAMLr2hYLo78Rnc9EJds0y2e1mEXJYlxwVV0ioB+c7owU
+APoCDqsY2W4TIZG5oaBDfIhr7PtBg41wPo3Yb40sZnN3CA==
+=M6SL
+-----END PGP PUBLIC KEY BLOCK-----
+`
 
 /** Files by their paths; `null` takes one away that is there otherwise. */
 export type Files = Record<string, string | Uint8Array | null>
@@ -45,6 +58,8 @@ export async function makeRootfs(folder: string, changes: Files = {}): Promise<s
     'usr/lib/tmpfiles.d/acme.conf': 'd /var/log/acme 2770 0 4 -\n',
     'usr/bin/ostree': PROGRAM,
     'usr/bin/superblockd': PROGRAM,
+    'usr/lib/superblock/superblock.toml': '[device]\ncompatible = "acme-gw"\n',
+    'usr/lib/superblock/keys/nobody.asc': PUBLIC_KEY,
     'usr/bin/su': PROGRAM,
     'etc/fstab': '# UNCONFIGURED FSTAB FOR BASE SYSTEM\n',
     'etc/machine-id': '0123456789abcdef0123456789abcdef\n',

@@ -205,6 +205,20 @@ describe('sign', () => {
       await home.gpg(['--verify', join(unpacked, 'signatures', `${fingerprint}.asc`), join(unpacked, 'manifest.json')])
   })
 
+  test("gpg's home may have a path that is too long for its agent's socket", async () => {
+    const long = join(folder, 'build-'.repeat(20), 'gnupg')
+    await mkdir(join(long, '..'), { recursive: true })
+    await run(['cp', '-r', home.folder, long])
+    await run(['sh', '-c', 'chmod 700 "$1"; rm -f "$1"/S.*', 'sh', long])
+    expect(await pack('--gpg-sign', gpgKey, '--gpg-homedir', long)).toMatchObject({ status: 0, signatures: [gpgKey] })
+    const argv = ['--ref', 'acme/long', '--ostree-repo', 'repo', '--version', '1', '--gpg-sign', gpgKey]
+    expect(await json('commit', 'tree', ...argv, '--gpg-homedir', long)).toMatchObject({ status: 0 })
+    // The agent that was started for it is gone.
+    expect((await readdir(long)).filter(name => name.startsWith('S.'))).toEqual([])
+    const wrong = await json('sign', out, '--gpg-sign', 'nobody@acme.example', '--gpg-homedir', long)
+    expect(wrong.error.message).toContain('gpg has no secret key of that name')
+  })
+
   test('nothing bad is added', async () => {
     await pack('--sign-key', made.secretKey, '--passphrase-file', 'pass')
     const before = await readFile(path(out))

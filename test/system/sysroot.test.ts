@@ -130,6 +130,36 @@ describe.runIf(root)('the tree (needs root)', () => {
     expect(await text('usr/lib/opt/vendor/tool')).toBe('#!/bin/sh\n')
   })
 
+  test('names what does not come back in /var', async context => {
+    const input = await makeRootfs(fresh('rootfs'), { 'var/lib/acme/capable': 'x' })
+    await mkdir(join(input, 'var/spool/q'), { recursive: true })
+    await run(['mkfifo', join(input, 'var/spool/q/pipe'), join(input, 'var/cache/pipe')])
+    await run(['mknod', join(input, 'var/spool/q/random'), 'c', '1', '8'])
+    const hasSetcap = await there('setcap')
+    if (hasSetcap) await run(['setcap', 'cap_net_raw=ep', join(input, 'var/lib/acme/capable')])
+    notes.length = 0
+    await convert({ sysrootImagePath: input })
+    expect(notes.filter(text => text.includes('pipes'))).toEqual([
+      expect.stringContaining(
+        'Left out of /var, for OSTree holds no pipes, sockets and devices: /var/spool/q/pipe, /var/spool/q/random.',
+      ),
+    ])
+    if (!hasSetcap) context.skip('setcap is not installed')
+    expect(notes.join()).toContain(
+      'lose their capabilities on a device, for systemd-tmpfiles does not copy them: /var/lib/acme/capable.',
+    )
+  })
+
+  test('brings its system users to devices whose /etc/passwd was changed', async () => {
+    const passwd = 'root:x:0:0:root:/root:/bin/sh\nacmed:x:999:999:Acme:/var/lib/acme:/bin/false\n'
+    const input = await makeRootfs(fresh('rootfs'), { 'etc/passwd': passwd, 'etc/group': 'root:x:0:\nacmed:x:999:\n' })
+    notes.length = 0
+    const made = await convert({ sysrootImagePath: input })
+    const lines = (await readFile(join(made, 'usr/lib/sysusers.d/00-superblock.conf'), 'utf8')).split('\n').slice(1)
+    expect(lines).toEqual(['g acmed 999', 'u acmed 999:999 "Acme" "/var/lib/acme" "/bin/false"', ''])
+    expect(notes.join()).toContain('There is no systemd-sysusers in this sysroot')
+  })
+
   test('systemd-tmpfiles makes all that in an empty /var', async context => {
     if (!(await there('systemd-tmpfiles'))) context.skip('systemd-tmpfiles is not installed')
     const device = fresh('device')
@@ -312,7 +342,13 @@ describe.runIf(root)('a sysroot that could not start is refused (needs root)', (
   test("a link in it never leads to this computer's files", async () => {
     const outside = fresh('outside')
     await mkdir(outside)
-    const input = await makeRootfs(fresh('rootfs'), { 'etc/fstab': null, 'etc/machine-id': null })
+    const links = [
+      'etc/fstab',
+      'etc/machine-id',
+      'usr/lib/superblock/superblock.toml',
+      'usr/lib/superblock/keys/nobody.asc',
+    ]
+    const input = await makeRootfs(fresh('rootfs'), Object.fromEntries(links.map(name => [name, null])))
     await symlink(join(outside, 'fstab'), join(input, 'etc/fstab'))
     await symlink(join(outside, 'machine-id'), join(input, 'etc/machine-id'))
     await symlink(outside, join(input, 'usr/lib/superblock'))
@@ -322,7 +358,8 @@ describe.runIf(root)('a sysroot that could not start is refused (needs root)', (
     await symlink(path('mine'), join(input, 'usr/lib/tmpfiles.d/superblock-var.conf'))
     await symlink(path('mine'), join(input, 'usr/lib/modules', KERNEL, 'initramfs.img'))
     await writeFile(path('acme.asc'), (await makeKey({ userId: 'Acme <a@acme.example>' })).publicKey)
-    await convert({ sysrootImagePath: input, trustedKey: [path('acme.asc')], initramfs: path('own.img') })
+    const trustedKey = [path('acme.asc')]
+    await convert({ sysrootImagePath: input, trustedKey, initramfs: path('own.img'), allowKeyless: true })
     expect(await readdir(outside)).toEqual([])
     expect(await readFile(path('mine'), 'utf8')).toBe('mine\n')
   })
@@ -521,9 +558,9 @@ describe.runIf(root)('the image (needs root)', () => {
     // also those that share a name
     expect(await within(out, 'cat boot/loader/entries/*.conf')).toMatch(/^options .*console=tty0 .*console=ttyS0 /m)
     expect(await within(out, `ostree admin status --sysroot=.`)).toContain(`acme ${made.commit}.0`)
-    expect(await within(out, `cat ostree/deploy/acme/deploy/${made.commit}.0/etc/fstab`)).toContain(
-      'LABEL=superblock-var /var',
-    )
+    // Whatever a later release has there arrives: nothing is a change of this device's own.
+    expect(await within(out, 'ostree admin config-diff --sysroot=. --os=acme')).toBe('')
+    expect(await within(out, `cat ostree/deploy/acme/deploy/${made.commit}.0.origin`)).toContain('refspec=acme/gw\n')
     expect(await within(out, `stat -c %u:%g:%a ostree/deploy/acme/deploy/${made.commit}.0/usr/bin/su`)).toBe(
       '0:4:4750\n',
     )
@@ -562,6 +599,30 @@ describe.runIf(root)('the image (needs root)', () => {
     expect(environment).toMatch(/^kernel_image=/m)
     expect(environment).toMatch(/^bootargs=.*root=LABEL=superblock-root.* ostree=/m)
     expect(environment).toMatch(/^release_id=[0-9a-f]{32}$/m)
+  })
+
+  test('a device of a release with a remote follows that', async context => {
+    if (!(await there('sfdisk', 'mkfs.vfat', 'mcopy', 'mkimage', 'setpriv')))
+      context.skip('fdisk, dosfstools, mtools or u-boot-tools is not installed')
+    const ostreeRepo = fresh('repo')
+    const tree = await convert({ remoteUrl: 'https://updates.acme.example/repo' })
+    const { commit: checksum } = await commit({ input: tree, ostreeRepo, ...release1 }, work)
+    const { out } = await make('uboot', { ostreeRepo })
+    const deployment = `ostree/deploy/acme/deploy/${checksum}.0`
+    expect(await within(out, `cat ${deployment}.origin`)).toContain('refspec=updates:acme/gw\n')
+    expect(await within(out, 'ostree refs --repo=ostree/repo')).toMatch(/^updates:acme\/gw$/m)
+    expect(await within(out, 'ostree admin config-diff --sysroot=. --os=acme')).toBe('')
+  })
+
+  test('a release that would not mount its partitions is refused', async context => {
+    if (!(await there('sfdisk', 'mkfs.vfat', 'mcopy', 'mkimage'))) context.skip('its programs are not installed')
+    const tree = await convert()
+    await unlink(join(tree, 'usr/lib/systemd/system-generators/superblock-mounts'))
+    const ostreeRepo = fresh('repo')
+    await commit({ input: tree, ostreeRepo, ...release1 }, work)
+    await expect(make('uboot', { ostreeRepo })).rejects.toThrow(
+      /nothing in the release would mount .* convert its sysroot again/,
+    )
   })
 
   test('too small a size is refused with the least that works', async context => {

@@ -17,7 +17,7 @@ const MAY: Record<string, readonly string[]> = {
   control: [...LOW, 'trust', 'update'],
   console: [...LOW, 'trust', 'update', 'control'],
   cli: [...LOW, 'trust', 'update', 'control', 'console', 'config'],
-  builder: ['base', 'package', 'ostree'],
+  builder: ['base', 'package', 'ostree', 'config'],
   config: ['base'],
   'main superblockd': [...LOW, 'trust', 'update', 'control', 'config'],
   'main superblock': ['base', 'cli'],

@@ -87,22 +87,34 @@ async function checkBareStart(tree: string): Promise<void> {
     )
 }
 
-/** A program that needs a loader has a PT_INTERP segment (elf(5)). */
 async function isDynamic(path: string): Promise<boolean> {
   const file = await open(path)
   try {
-    const data = Buffer.alloc(4096)
-    await file.read(data, 0, data.length, 0)
-    if (data.toString('latin1', 0, 4) !== '\x7fELF') return false
-    const wide = data[4] === 2
-    const at = wide ? Number(data.readBigUInt64LE(32)) : data.readUInt32LE(28)
-    const size = data.readUInt16LE(wide ? 54 : 42)
-    for (let i = 0; i < data.readUInt16LE(wide ? 56 : 44); i++)
-      if (at + i * size + 4 <= data.length && data.readUInt32LE(at + i * size) === 3) return true
-    return false
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(4096), 0, 4096, 0)
+    return elfInterpreter(buffer.subarray(0, bytesRead)) !== undefined
   } finally {
     await file.close()
   }
+}
+
+/**
+ * The loader that a program names in its PT_INTERP segment (elf(5)), '' where it stands too far behind; undefined where it needs none,
+ * or is none.
+ * @param start at least its first page, where linkers put that
+ */
+export function elfInterpreter(start: Buffer): string | undefined {
+  if (start.toString('latin1', 0, 4) !== '\x7fELF' || start.length < 64) return undefined
+  const wide = start[4] === 2
+  const number = (at: number) => (wide ? Number(start.readBigUInt64LE(at)) : start.readUInt32LE(at))
+  const at = number(wide ? 32 : 28)
+  const size = start.readUInt16LE(wide ? 54 : 42)
+  for (let i = 0; i < start.readUInt16LE(wide ? 56 : 44); i++) {
+    const header = at + i * size
+    if (header + size > start.length || start.readUInt32LE(header) !== 3) continue
+    const [from, length] = [number(header + (wide ? 8 : 4)), number(header + (wide ? 32 : 16))]
+    return start.toString('latin1', from, from + Math.max(0, length - 1))
+  }
+  return undefined
 }
 
 /**

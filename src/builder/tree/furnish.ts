@@ -30,6 +30,8 @@ export interface Furnishings {
 
 /** Name of the remote that `remoteUrl` makes. */
 export const REMOTE = 'updates'
+/** What mounts the partitions of an image beside the root file system. */
+export const MOUNTS = 'usr/lib/systemd/system-generators/superblock-mounts'
 
 /**
  * What is wrong with the given files, said before a large sysroot is copied.
@@ -67,6 +69,7 @@ export async function furnish(tree: string, options: Furnishings): Promise<void>
   await put(join(shared, 'tmpfiles/superblock-sysroot.conf'), 'usr/lib/tmpfiles.d/superblock-sysroot.conf')
   await put(join(shared, 'repart/50-superblock-root.conf'), 'usr/lib/repart.d/50-superblock-root.conf')
   await put(join(shared, 'system/50-superblock.conf'), 'usr/lib/systemd/system.conf.d/50-superblock.conf')
+  await put(join(shared, 'generators/superblock-mounts'), MOUNTS, 0o755)
   if ((await readlink(join(tree, 'tmp')).catch(() => '')) !== '')
     await write('usr/lib/tmpfiles.d/superblock-tmp.conf', 'd /sysroot/tmp 1777 root root 10d\n')
   for (const file of options.trustedKey ?? []) await put(file, `usr/lib/superblock/keys/${await keyName(file)}`)

@@ -6,7 +6,8 @@ import { isThere, listIfThere } from '../../base/files.ts'
 import { safe } from '../../base/text.ts'
 import { settleFstab } from './fstab.ts'
 import { find, inside, makeFolder, newPath, walk } from './inside.ts'
-import { emptyVar } from './var.ts'
+import { writeUsers } from './users.ts'
+import { emptyVar, type Lost } from './var.ts'
 
 /** Name at the top → where it leads on a device. */
 const LINKS: Record<string, string> = {
@@ -60,15 +61,23 @@ export async function checkOrdinary(tree: string): Promise<void> {
     )
 }
 
+/** What of the sysroot does not come to its devices. */
+export interface LeftOut extends Lost {
+  /** mounts of another disk in /etc/fstab */
+  mounts: string[]
+  /** whether users of later releases do not come to devices where /etc/passwd was changed */
+  users: boolean
+}
+
 /**
  * Bring a private copy of an ordinary sysroot into the new layout, its kernel aside.
- * @returns mounts of another disk that were left out of /etc/fstab
  * @throws Failure `files-in-home`
  */
-export async function changeLayout(tree: string): Promise<string[]> {
+export async function changeLayout(tree: string): Promise<LeftOut> {
   for (const name of await readdir(tree)) if (LEFTOVERS.test(name)) await rm(join(tree, name), { recursive: true })
-  const leftOut = await settleEtc(tree)
-  await emptyVar(tree)
+  const mounts = await settleEtc(tree)
+  const users = await writeUsers(tree)
+  const lost = await emptyVar(tree)
   const ownTmp = await mountsTmp(tree)
   for (const name of MOUNTPOINTS) {
     await rm(join(tree, name), { recursive: true, force: true })
@@ -81,7 +90,7 @@ export async function changeLayout(tree: string): Promise<string[]> {
   }
   if (!(await isThere(join(tree, 'usr/local')))) await symlink('../var/usrlocal', join(tree, 'usr/local'))
   await rename(join(tree, 'etc'), join(tree, 'usr/etc'))
-  return leftOut
+  return { ...lost, mounts, users }
 }
 
 /** Whether /tmp is a file system of its own, so that it stays a folder: systemd mounts nothing on a link. */
@@ -108,7 +117,7 @@ async function settleEtc(tree: string): Promise<string[]> {
   await write('etc/machine-id', '')
   for (const name of ['.pwd.lock', '.updated']) await rm(await inside(tree, join('etc', name)), { force: true })
   const { text, leftOut } = settleFstab(await readText(tree, 'etc/fstab'))
-  // Written anew in any case: `image` adds lines to it, and a link would take them elsewhere.
+  // Written anew in any case: a link would take it elsewhere.
   await write('etc/fstab', text)
   return leftOut
 }

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { Failure } from '../../base/failure.ts'
 import { isThere, listIfThere } from '../../base/files.ts'
 import { safe } from '../../base/text.ts'
+import { getAttributes } from '../../ostree/attributes.ts'
 import { find, inside, makeFolder, newPath, walk } from './inside.ts'
 
 const FACTORY = 'usr/share/factory'
@@ -37,12 +38,22 @@ const GIVEN: [string, string][] = [
   ['srv', 'srv'],
 ]
 
+/** What does not come to a device, though it was in /var. */
+export interface Lost {
+  /** pipes, sockets and devices */
+  nodes: string[]
+  /** files whose capabilities systemd-tmpfiles does not copy */
+  capable: string[]
+}
+
 /**
  * Empty /var and those folders, which are gone afterwards, and write what brings their contents back on a device.
+ * @returns paths of what does not come back as it was
  * @throws Failure `files-in-home` with a list
  */
-export async function emptyVar(tree: string): Promise<void> {
+export async function emptyVar(tree: string): Promise<Lost> {
   await refusePeoples(tree)
+  const lost: Lost = { nodes: [], capable: [] }
   const known = await knownToOthers(tree)
   const lines: string[] = []
   const add = (line: string, path: string) => {
@@ -51,10 +62,11 @@ export async function emptyVar(tree: string): Promise<void> {
   await takeDatabases(tree, lines)
   await takeOpt(tree, lines)
   for (const [from, to] of [['var', ''], ...PEOPLES, ...GIVEN] as [string, string][])
-    await takeFolder(tree, from, join('/var', to), add)
+    await takeFolder(tree, from, join('/var', to), add, lost)
   await emptyLocal(tree, lines)
   const file = await newPath(tree, join(TMPFILES, 'superblock-var.conf'))
   await writeFile(file, `# What this release expects in /var; made when it was built.\n${lines.join('\n')}\n`)
+  return lost
 }
 
 async function refusePeoples(tree: string): Promise<void> {
@@ -123,6 +135,7 @@ async function takeFolder(
   from: string,
   to: string,
   add: (line: string, path: string) => void,
+  lost: Lost,
 ): Promise<void> {
   const folder = await ownFolder(tree, from)
   if (folder === undefined) return
@@ -138,7 +151,10 @@ async function takeFolder(
     if (stats.isSymbolicLink()) {
       if (!leaving || !path.includes('/'))
         add(`L ${escaped(target)} - - - - ${plain(await readlink(join(folder, path)))}`, target)
-    } else if (stats.isFile() && !leaving) {
+    } else if (!stats.isFile()) {
+      if (!leaving) lost.nodes.push(`/${from}/${path}`)
+    } else if (!leaving) {
+      if (await isCapable(join(folder, path))) lost.capable.push(`/${from}/${path}`)
       const kept = await inside(tree, join(FACTORY, target))
       await makeFolder(tree, join(FACTORY, dirname(target)))
       await rename(join(folder, path), kept)
@@ -148,6 +164,10 @@ async function takeFolder(
   }
   await rm(folder, { recursive: true })
 }
+
+/** A file system without extended attributes has no capabilities either. */
+const isCapable = async (path: string) =>
+  (await getAttributes(path).catch(() => [])).some(([name]) => name.toString('latin1') === 'security.capability\0')
 
 const mode = (stats: Stats) => (stats.mode & 0o7777).toString(8).padStart(4, '0')
 const folderLine = (path: string, stats: Stats) => `d ${escaped(path)} ${mode(stats)} ${stats.uid} ${stats.gid} -`
