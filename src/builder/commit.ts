@@ -216,6 +216,15 @@ export async function readOtaJson(path: string): Promise<string> {
 /** ostree's reasons, with what to do about them. */
 function explained(error: unknown, input: string, repo: string): unknown {
   if (!(error instanceof Failure)) return error
+  // How it ends when it is to make one of an archive root's.
+  if (/commit_modifier_apply: code should not be reached/.test(error.message))
+    return new Failure(
+      'bad-tree',
+      `cannot commit ${input}: it has devices, pipes or sockets; take them out of it first`,
+      {
+        cause: error,
+      },
+    )
   const why = error.message.replace(/^.*exit status \d+: /s, '')
   const advice = [
     [/Unsupported file type|Not a regular file or symlink/, 'take devices, pipes and sockets out of it first'],

@@ -1,6 +1,6 @@
 /** Signatures by the gpg program, so that keys in its keyring, on a smartcard or behind an agent elsewhere can be used. */
 import { readFile, readlink, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir, homedir as userHome } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
@@ -37,7 +37,7 @@ export async function withGpgHome<T>(
   homedir: string | undefined,
   task: (homedir: string | undefined) => Promise<T>,
 ): Promise<T> {
-  const home = resolve(homedir ?? process.env.GNUPGHOME ?? join(userHome(), '.gnupg'))
+  const home = resolve(homedir ?? process.env.GNUPGHOME ?? join(process.env.HOME ?? '/', '.gnupg'))
   if (Buffer.byteLength(home + SOCKET) <= SOCKET_PATH) return task(homedir)
   const running = await isThere(join(home, 'S.gpg-agent'))
   return withScratch('/tmp', async folder => {

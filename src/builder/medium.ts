@@ -1,6 +1,6 @@
 /** The place that packages are put in: a device, which can be formatted, or a folder, which should be on a medium. */
 import { stat } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { errno, Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import { run } from '../base/run.ts'
@@ -21,7 +21,7 @@ const IN_MEMORY = ['tmpfs', 'ramfs', 'overlay']
 export async function sayNoMedium(folder: string, filesystem: string, work: Work): Promise<void> {
   const at = await mounted('TARGET', folder)
   const own = new Set<string>()
-  for (const place of ['/', '/home', '/var', '/tmp', '/run', tmpdir(), homedir()])
+  for (const place of ['/', '/home', '/var', '/tmp', '/run', tmpdir(), process.env.HOME ?? '/'])
     if (await isThere(place)) own.add(await mounted('TARGET', place))
   if (own.has(at) || IN_MEMORY.includes(filesystem))
     work.note(
