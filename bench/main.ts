@@ -21,6 +21,7 @@ import type { Size } from './trees.ts'
 async function main(): Promise<void> {
   const plan = await makePlan(process.argv.slice(2))
   if (!plan) return
+  if (process.getuid?.() !== 0) throw new Error('cannot measure: loop devices and control groups need root; use sudo')
   const quoted = process.argv.slice(2).map(word => (/^[\w.,/=-]+$/.test(word) ? word : `'${word}'`))
   const command = `npm run bench -- ${quoted.join(' ')}`.trim()
   const results = await emptyResults(command, CONTENDERS)

@@ -83,21 +83,20 @@ export async function makePlan(args: string[]): Promise<Plan | undefined> {
   if (values.markdown !== undefined) await placeOfTables(values.markdown)
   const sizes = scenariosOf(values)
   const contenders = await contendersOf(values.only)
-  if (process.getuid?.() !== 0) throw new Error('cannot measure: loop devices and control groups need root; use sudo')
   const { resume, json, markdown, svg } = values
   return { rounds, sizes, ...contenders, resume, json, markdown, svg }
 }
 
 /** @throws when it could not: hours later is too late to see it */
 async function canBeWritten(file: string): Promise<void> {
-  await access(dirname(resolve(file)), constants.W_OK).catch(() => {
-    throw new Error(`cannot write ${file}: its folder is not there, or is not writable`)
-  })
   const isFolder = await stat(file).then(
     found => found.isDirectory(),
     () => false,
   )
   if (isFolder) throw new Error(`cannot write ${file}: it is a folder`)
+  await access(dirname(resolve(file)), constants.W_OK).catch(() => {
+    throw new Error(`cannot write ${file}: its folder is not there, or is not writable`)
+  })
 }
 
 function scenariosOf({ quick, size, scenario }: { quick: boolean; size?: string; scenario: string }): Plan['sizes'] {
