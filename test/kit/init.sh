@@ -37,7 +37,8 @@ boot() {
   if [ -e "$device/disk" ]; then
     mount -t tmpfs -o "mode=755,size=$(cat "$device/disk")" disk "$root"
     cp -a "$device/sysroot/." "$root"
-    mount --move "$root" "$device/sysroot"
+    # Not noted in the host's /run/mount, which is not this user's to write.
+    mount --no-mtab --move "$root" "$device/sysroot"
   fi
   mount --bind "$deployment" "$root"
   merge_usr "$deployment/usr" "$userland/usr" "$root/usr"

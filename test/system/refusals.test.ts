@@ -430,7 +430,7 @@ describe('refused at sight', () => {
     })
   })
 
-  test.runIf(process.getuid?.() === 0)('what cannot be read', async () => {
+  test.runIf(process.getuid?.() === 0)("what cannot be read (needs root, for a file of somebody else's)", async () => {
     // Of an owner that is nobody inside, so that not even root may read it there.
     const unreadable = async (path: string) => {
       await writeFile(path, bytes)

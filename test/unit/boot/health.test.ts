@@ -2,7 +2,8 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { run as command } from '../../../src/base/run.ts'
 import { checkHealth, type HealthPlan, neverRun } from '../../../src/boot/health.ts'
 import { runHooks } from '../../../src/boot/hooks.ts'
 import { inOneLine, type Terms } from '../../../src/boot/programs.ts'
@@ -11,7 +12,12 @@ let folder: string
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'health-'))
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
+afterEach(async () => {
+  vi.unstubAllEnvs()
+  await rm(folder, { recursive: true, force: true })
+})
+
+const which = async (name: string) => (await command(['sh', '-c', 'command -v "$0"', name])).stdout.trim()
 
 async function program(place: string, name: string, script: string, mode = 0o755): Promise<string> {
   const at = join(folder, place)
@@ -94,7 +100,14 @@ it('what a check prints cannot steer a terminal', async () => {
 })
 it('no folder means no checks', async () => expect(await run([join(folder, 'none')])).toEqual([]))
 
+/** The service is root on its device; here whoever runs the tests is, in a user namespace for each mount namespace. */
+async function asRootOfOnesOwn(): Promise<void> {
+  const bin = await program('bin', 'unshare', `exec ${await which('unshare')} --map-root-user "$@"`)
+  vi.stubEnv('PATH', `${bin}:${process.env.PATH}`)
+}
+
 it('a place that can be written is good, and nothing stays there; one that cannot is bad', async () => {
+  await asRootOfOnesOwn()
   await mkdir(join(folder, 'disk'))
   const places = [
     { name: '/var', folder: join(folder, 'disk') },

@@ -306,7 +306,7 @@ test('what no device could hold is no metadata', async () => {
   for (const mode of [0o100755, 0o240755, 0o755]) expect(isMetadata('objects/aa/bb.dirmeta', folder(mode))).toBe(false)
 })
 
-test.runIf(isRoot)('what needs an owner is not for a repo without root', async () => {
+test.runIf(isRoot)('what needs an owner is not for a repo without root (needs root)', async () => {
   await mkdir(repo)
   const path = join(repo, 'out')
   const codes = new Set<string>()
