@@ -40,8 +40,9 @@ export interface Device {
   /**
    * play the boot loader and start PID 1; unless `service` is false, what watches over a trial is started and then the service;
    * with `watch` only the former
+   * @param options `menu`: GRUB's, where the entries that it was made from do not say the same any more
    */
-  boot(options?: { service?: boolean; watch?: boolean }): Promise<BootEntry>
+  boot(options?: { service?: boolean; watch?: boolean; menu?: readonly BootEntry[] }): Promise<BootEntry>
   /** what the watchdog says of the last reset, from the next boot on */
   setWatchdog(fired: boolean): Promise<void>
   /** the kernel's crash records, from the next boot on */
@@ -107,7 +108,8 @@ export async function makeDevice({
   await mkdir(join(hardware, 'class/watchdog/watchdog0'), { recursive: true })
   await writeFile(join(hardware, 'class/watchdog/watchdog0/bootstatus'), '0\n')
   if (bootLoader === 'uboot') await writeFile(join(esp, 'boot.scr'), '')
-  const choose = () => (bootLoader === 'uboot' ? chooseByUboot(sysroot, esp) : chooseEntry(sysroot))
+  const choose = (menu?: readonly BootEntry[]) =>
+    bootLoader === 'uboot' ? chooseByUboot(sysroot, esp) : chooseEntry(sysroot, menu)
   const etc = join((await choose()).folder, 'etc/superblock')
   await mkdir(join(etc, 'superblock.d'), { recursive: true })
   await mkdir(join(etc, 'keys'), { recursive: true })
@@ -137,11 +139,11 @@ export async function makeDevice({
     sysroot,
     socket,
     client,
-    async boot({ service = true, watch = service } = {}) {
+    async boot({ service = true, watch = service, menu } = {}) {
       if (running) throw new Error('cannot boot: the device is on')
       await clearRun()
       await writeBootId(folder)
-      const entry = await choose()
+      const entry = await choose(menu)
       const starting = bootNamespace({
         device: folder,
         deployment: entry.folder,
