@@ -41,13 +41,16 @@ export const KEYS = {
   erase: '\u007f',
 }
 
+/** The language of whoever runs the tests is not that of the console. */
+export const NO_LOCALE = { LC_ALL: '', LC_CTYPE: '', LC_MESSAGES: '' }
+
 export function openTerminal(
   argv: readonly string[],
   options: { columns?: number; rows?: number; env?: Record<string, string | undefined> } = {},
 ): Screen {
   const { columns = 80, rows = 24 } = options
   const [command = '', ...rest] = argv
-  const env = { ...process.env, TERM: 'xterm-256color', LANG: 'C.UTF-8', ...options.env }
+  const env = { ...process.env, ...NO_LOCALE, TERM: 'xterm-256color', LANG: 'C.UTF-8', ...options.env }
   const terminal = new Terminal({ cols: columns, rows, allowProposedApi: true })
   const child = spawn(command, rest, { cols: columns, rows, env, name: env.TERM })
   let size = 0

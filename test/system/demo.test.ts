@@ -8,6 +8,7 @@ import { Terminal } from '@xterm/headless'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { run, start } from '../../src/base/run.ts'
 import { PROJECT } from '../kit/project.ts'
+import { NO_LOCALE } from '../kit/terminal.ts'
 
 const demo = join(PROJECT, 'dist/demo.js')
 let temporary: string
@@ -50,7 +51,7 @@ test('Ctrl-C in the middle ends it with everything removed', async () => {
 
 test('in a terminal the console opens on the device, installs and restarts it, and leaving it ends the demo', async () => {
   const screen = new Terminal({ cols: 100, rows: 30, allowProposedApi: true })
-  const env = { ...process.env, TMPDIR: temporary, TERM: 'xterm-256color', LANG: 'C.UTF-8' }
+  const env = { ...process.env, ...NO_LOCALE, TMPDIR: temporary, TERM: 'xterm-256color', LANG: 'C.UTF-8' }
   const terminal = spawn(process.execPath, [demo], { cols: 100, rows: 30, env })
   terminal.onData(data => screen.write(data))
   const exited = new Promise<number>(resolve => terminal.onExit(({ exitCode }) => resolve(exitCode)))
