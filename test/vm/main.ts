@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { PROJECT } from '../kit/project.ts'
 import { BREAKAGES, type Breakage } from './breakages.ts'
 import { findSample, type Lab, openLab, type Sample } from './lab.ts'
-import { type PowerCutOptions, powerCuts } from './power-cuts.ts'
+import { powerCuts } from './power-cuts.ts'
 import { auto } from './scenarios/auto.ts'
 import { noSpace, serviceKilled, clock as wrongClock } from './scenarios/conditions.ts'
 import { firmware } from './scenarios/firmware.ts'
@@ -18,6 +18,7 @@ import { refusals } from './scenarios/refusals.ts'
 import { rollback } from './scenarios/rollback.ts'
 import { failingCheck, hang, panic, trialCuts, uboot } from './scenarios/trial.ts'
 import { unplug } from './scenarios/unplug.ts'
+import type { TrialOptions } from './trials.ts'
 
 export type Scenario = (lab: Lab, say: (line: string) => void) => Promise<void>
 
@@ -40,6 +41,12 @@ const SCENARIOS: Record<string, Scenario> = {
   'trial-cuts': trialCuts,
   'trial-uboot': uboot,
 }
+/** What is tried many times, each time otherwise; and which of them show that something is broken. */
+const REPEATED = {
+  // Two cuts, one of them while objects are imported.
+  'power-cut': { run: powerCuts, broken: { count: 3, from: 2 } },
+} as const
+const isRepeated = (name: string | undefined): name is keyof typeof REPEATED => Object.hasOwn(REPEATED, name ?? '')
 /** Releases that do not work, and one that does. */
 const TRIAL = Object.keys(SCENARIOS).filter(name => name.startsWith('trial-'))
 /** The least that must hold, in an order in which one goes on where another left the machine. */
@@ -51,7 +58,7 @@ const USAGE = `usage: npm run test:vm -- [smoke | trial | all | SCENARIO… | br
   trial      ${TRIAL.join(', ')}
   all        every SCENARIO
   broken     what each looks for is broken first, and each has to fail
-  power-cut  the power is cut N times (20) in the middle of an installation, at moments that the seed S (1) chooses;
+  power-cut  the power is cut N times (20) in the middle of an installation, at moments that the seed S (1) chooses
              --from goes on after an interruption, --only repeats some, --jobs has so many machines (1) side by side
   SCENARIO   ${Object.keys(SCENARIOS).join(', ')}`
 
@@ -62,11 +69,12 @@ const now = () => new Date().toTimeString().slice(0, 8)
 
 /** What is asked for. @throws Error that names the word which is wrong */
 function understand(words: readonly string[]): () => Promise<{ good: number; bad: number }> {
-  if (words[0] === 'power-cut') {
-    const options = cutsOf(words.slice(1))
-    return async () => powerCuts(await findSample(), options, line => console.log(`${now()}  ${line}`))
+  const [first] = words
+  if (isRepeated(first)) {
+    const options = trialsOf(words.slice(1))
+    return async () => REPEATED[first].run(await findSample(), options, line => console.log(`${now()}  ${line}`))
   }
-  const isBroken = words[0] === 'broken'
+  const isBroken = first === 'broken'
   const asked = isBroken ? words.slice(1) : words
   const names = (asked.length > 0 ? asked : isBroken ? Object.keys(BREAKAGES) : ['smoke']).flatMap(word =>
     word === 'smoke' ? SMOKE : word === 'trial' ? TRIAL : word === 'all' ? Object.keys(SCENARIOS) : [word],
@@ -119,10 +127,9 @@ async function fails(sample: Sample, name: string): Promise<boolean> {
   const [say, seconds] = [sayOf(`broken ${name}`), clock()]
   const { what, how } = BREAKAGES[name] as Breakage
   say(what)
-  const failure =
-    name === 'power-cut'
-      ? await cutsThatFail(sample, how, say)
-      : await play(sample, name, line => say(`${line} (${seconds()})`), how)
+  const failure = isRepeated(name)
+    ? await trialsThatFail(sample, name, how, say)
+    : await play(sample, name, line => say(`${line} (${seconds()})`), how)
   const noticed = failure !== undefined && !failure.includes(how)
   say(
     noticed ? `noticed after ${seconds()}: ${failure.split('\n')[0]}` : `NOT NOTICED in ${seconds()} ${failure ?? ''}`,
@@ -130,10 +137,16 @@ async function fails(sample: Sample, name: string): Promise<boolean> {
   return noticed
 }
 
-/** Two cuts, one of them while objects are imported. */
-async function cutsThatFail(sample: Sample, breakage: string, say: (line: string) => void) {
-  const { bad } = await powerCuts(sample, { count: 3, seed: 1, from: 2, only: [], jobs: 1, breakage }, say)
-  return bad === 2 ? 'both power cuts are told as failed' : undefined
+/** Each of two has to fail. */
+async function trialsThatFail(
+  sample: Sample,
+  name: keyof typeof REPEATED,
+  breakage: string,
+  say: (line: string) => void,
+): Promise<string | undefined> {
+  const { run, broken } = REPEATED[name]
+  const { bad } = await run(sample, { ...broken, seed: 1, only: [], jobs: 1, breakage }, say)
+  return bad === 2 ? 'both trials are told as failed' : undefined
 }
 
 /** @returns why the scenario failed; then its machines have told what there is to tell */
@@ -159,7 +172,7 @@ async function play(
 }
 
 /** @throws Error of an option that is not known or is no number */
-function cutsOf(words: readonly string[]): PowerCutOptions {
+function trialsOf(words: readonly string[]): TrialOptions {
   const { values } = parseArgs({
     args: [...words],
     options: {

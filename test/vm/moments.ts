@@ -1,4 +1,6 @@
 /** When the power is cut: moments spread over a whole installation by a seed, and the table of what came of it. */
+import { randomFrom } from '../kit/endurance.ts'
+import type { Row } from './trials.ts'
 
 /** Steps of the job; then the shutdown for the reboot, the start of the new release, and its health checks. */
 export type Moment = 'admit' | 'stage' | 'import' | 'arm' | 'deploy' | 'settle' | 'shutdown' | 'start' | 'trying'
@@ -13,14 +15,11 @@ export interface Plan {
   finish: boolean
 }
 
-export interface Trial extends Plan {
-  ok: boolean
+export interface Trial extends Plan, Row {
   /** what the machine was when it came up */
   found: string
   /** what became of it */
   after: string
-  seconds: number
-  why: string
 }
 
 /** Twenty in a row hit everything; mostly what changes what the device would start. */
@@ -32,21 +31,10 @@ const ROUND: readonly Moment[] = [
 /** The same seed gives the same plan, and its beginning does not depend on the count. */
 export function planOf(seed: number, count: number): Plan[] {
   return Array.from({ length: count }, (_, at) => {
-    const random = mulberry32(seed * 100_003 + at)
+    const random = randomFrom(seed * 100_003 + at)
     const moment = ROUND[at % ROUND.length] ?? 'deploy'
     return { number: at + 1, moment, part: random(), finish: random() < 0.3 }
   })
-}
-
-/** A small generator of numbers from 0 to 1 (Tommy Ettinger's mulberry32, public domain). */
-function mulberry32(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
 }
 
 /** Markdown. */

@@ -3,31 +3,18 @@
  * machine has to come up by itself, know what it runs, end or undo what was under way, and be able to install once more.
  */
 import assert from 'node:assert/strict'
-import { appendFile, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isThere, readIfThere } from '../../src/base/files.ts'
-import { PROJECT } from '../kit/project.ts'
+import { isThere } from '../../src/base/files.ts'
 import { checkDisk } from './disk.ts'
-import { type Lab, openLab, type Preparation, type Sample } from './lab.ts'
+import type { Lab, Preparation, Sample } from './lab.ts'
 import type { Machine } from './machine.ts'
 import { type Moment, type Plan, planOf, type Trial, table } from './moments.ts'
 import { install, installed, offered, order, reboot } from './operate.ts'
 import { makePackage } from './releases.ts'
 import { makeStick } from './sticks.ts'
-
-export interface PowerCutOptions {
-  count: number
-  seed: number
-  /** the first of them; the ones before are as they were in the last run */
-  from: number
-  /** these alone */
-  only: readonly number[]
-  /** machines at a time */
-  jobs: number
-  /** commands that break something in each machine */
-  breakage?: string
-}
+import { runTrials, type TrialOptions } from './trials.ts'
 
 /** The release that is being installed when the power fails: enough to read and import for every moment to be hit. */
 const TARGET = '2.5'
@@ -38,67 +25,33 @@ const BALLAST = [
 /** The one that has to be installable afterwards, whatever became of the first. */
 const FURTHER = '2.6'
 
-const CACHE = join(PROJECT, '.cache/vm')
-
-/** @returns how many held and how many did not, those of an earlier run that was interrupted among them */
-export async function powerCuts(
-  sample: Sample,
-  options: PowerCutOptions,
-  say: (line: string) => void,
-): Promise<{ good: number; bad: number }> {
-  const { seed, count, from, only, jobs, breakage } = options
-  const folder = join(CACHE, 'power-cut')
-  const results = join(CACHE, `power-cut-${breakage ? 'broken' : seed}`)
-  const due = planOf(seed, count).filter(({ number }) => (only.length > 0 ? only.includes(number) : number >= from))
-  if (breakage || (only.length === 0 && from === 1)) await rm(`${results}.jsonl`, { force: true })
-
-  // Two that share two processors get further with one each.
-  const hardware = { processors: jobs > 1 ? 1 : 2, screen: false }
-  const lab = await openLab(sample, join(folder, 'preparation'), hardware)
-  const bench = await prepare(lab)
-  for (const machine of lab.machines) await machine.powerCut()
-  say(
-    Object.entries(bench.seconds)
-      .map(([moment, seconds]) => `${moment} ${seconds.toFixed(1)} s`)
-      .join(', '),
+/** @returns how many held and how many did not */
+export const powerCuts = (sample: Sample, options: TrialOptions, say: (line: string) => void) =>
+  runTrials<Trial>(
+    {
+      name: 'power-cut',
+      screen: false,
+      plan: (seed, count) => planOf(seed, count).map(plan => ({ ...plan, ...UNTRIED })),
+      async prepare(lab) {
+        const bench = await prepare(lab)
+        say(
+          Object.entries(bench.seconds)
+            .map(([moment, seconds]) => `${moment} ${seconds.toFixed(1)} s`)
+            .join(', '),
+        )
+        // What machines side by side take longer for. One that is cut too late is cut in the step that follows.
+        const slower = options.jobs > 1 ? 1.5 : 1
+        return (lab, row) => cut(lab, bench, row, slower)
+      },
+      brief: ({ moment, part, found, after }) => `${moment} at ${Math.round(part * 100)} %: ${found}; ${after}`,
+      table,
+    },
+    sample,
+    options,
+    say,
   )
-  // What machines side by side take longer for. One that is cut too late is cut in the step that follows.
-  const slower = jobs > 1 ? 1.5 : 1
-  const one = async (plan: Plan) => {
-    const begun = performance.now()
-    const row: Trial = { ...plan, ok: false, found: '', after: '', seconds: 0, why: '' }
-    const lab = await openLab(sample, join(folder, String(plan.number)), { breakage, ...hardware })
-    try {
-      await cut(lab, bench, row, slower)
-      row.ok = true
-    } catch (error) {
-      row.why = error instanceof Error ? error.message : String(error)
-      for (const machine of lab.machines) say(await machine.evidence().catch(String))
-    }
-    for (const machine of lab.machines) await machine.powerCut()
-    if (row.ok) await rm(lab.folder, { recursive: true })
-    row.seconds = Math.round((performance.now() - begun) / 1000)
-    await appendFile(`${results}.jsonl`, `${JSON.stringify(row)}\n`)
-    say(
-      `${row.number} of ${count} ${row.ok ? 'good' : 'FAILED'}: ${row.moment} at ${Math.round(row.part * 100)} %: ` +
-        `${row.found}; ${row.after} ${row.why} (${row.seconds} s)`,
-    )
-  }
-  const worker = async () => {
-    for (let plan = due.shift(); plan; plan = due.shift()) await one(plan)
-  }
-  await Promise.all(Array.from({ length: jobs }, worker))
 
-  const lines = ((await readIfThere(`${results}.jsonl`)) ?? '').split('\n').filter(Boolean)
-  // One that was repeated counts as it was the last time.
-  const rows = new Map(lines.map(line => JSON.parse(line) as Trial).map(row => [row.number, row]))
-  const trials = [...rows.values()].sort((a, b) => a.number - b.number)
-  const text = table(trials, options)
-  await writeFile(`${results}.md`, text)
-  say(`\n${text}\nThe same is in ${results}.md`)
-  const good = trials.filter(({ ok }) => ok).length
-  return { good, bad: trials.length - good }
-}
+const UNTRIED = { ok: false, found: '', after: '', seconds: 0, why: '' }
 
 interface Bench {
   /** a machine whose stick was looked at */

@@ -15,6 +15,8 @@ export interface Change {
   files?: Record<string, string>
   /** so many files of so many bytes that do not compress */
   ballast?: readonly { count: number; size: number }[]
+  /** so many zeros at the end of its kernel and its initramfs, which makes them others and changes nothing */
+  zeros?: number
   /** RFC 3339, of the commit; without it as many seconds after 2.0 as the number behind its dot */
   timestamp?: string
   compatible?: string
@@ -44,6 +46,7 @@ export async function makePackage(sample: Sample, change: Change): Promise<strin
   const work = `${file}.unfinished`
   await rm(work, { recursive: true, force: true })
   await layOut(join(work, 'tree'), change)
+  if (change.zeros) await layOutBoot(repo, join(work, 'tree'), change.zeros)
   const argv = ['ostree', `--repo=${repo}`, 'commit', `--branch=lab/${digest}`, `--tree=ref=${SAMPLE.ref}`]
   await run([...argv, `--tree=dir=${join(work, 'tree')}`])
   // The device follows the product's ref, of which this one becomes the only commit in a repo of its own.
@@ -52,14 +55,22 @@ export async function makePackage(sample: Sample, change: Change): Promise<strin
     ...['commit', '--ostree-repo', line, '--from-repo', repo, `lab/${digest}`, '--ref', SAMPLE.ref],
     ...['--version', version, '--timestamp', change.timestamp ?? (await after(repo, Number(version.split('.')[1])))],
   ])
-  const key = (await readdir(sample.keys)).find(name => name.endsWith('.key')) ?? ''
-  await builder([
-    ...['package', '--ostree-repo', line, '--ref', SAMPLE.ref, '--os', SAMPLE.os, '--compatible', compatible],
-    ...['--sign-key', join(sample.keys, key), '--out', join(work, 'package')],
-  ])
+  await builder([...(await packaging(sample, compatible)), '--ostree-repo', line, '--out', join(work, 'package')])
   await rename(join(work, 'package'), file)
   await rm(work, { recursive: true })
   return file
+}
+
+/** The package of the release that devices leave the factory with. */
+export async function makeFactoryPackage(sample: Sample, file: string): Promise<void> {
+  await builder([...(await packaging(sample)), '--ostree-repo', sample.repo, '--rev', `${SAMPLE.ref}^`, '--out', file])
+}
+
+/** As the maker does it for all devices of the product, or of another one. */
+async function packaging({ keys }: Sample, compatible = SAMPLE.compatible): Promise<string[]> {
+  const key = (await readdir(keys)).find(name => name.endsWith('.key')) ?? ''
+  const product = ['--ref', SAMPLE.ref, '--os', SAMPLE.os, '--compatible', compatible]
+  return ['package', ...product, '--sign-key', join(keys, key)]
 }
 
 /** After 2.0, so that it is newer however quickly it was made. */
@@ -81,5 +92,15 @@ async function layOut(tree: string, { version, files = {}, ballast = [] }: Chang
     const folder = join(tree, 'usr/share/acme/ballast', String(at))
     await mkdir(folder, { recursive: true })
     for (let i = 0; i < count; i++) await writeNoise(join(folder, String(i)), `${version} ${at} ${i}`, size)
+  }
+}
+
+async function layOutBoot(repo: string, tree: string, zeros: number): Promise<void> {
+  const modules = '/usr/lib/modules'
+  const { stdout } = await run(['ostree', 'ls', '-R', `--repo=${repo}`, SAMPLE.ref, modules])
+  for (const [, path = ''] of stdout.matchAll(/ (\/\S+\/(?:vmlinuz|initramfs\.img))$/gm)) {
+    await mkdir(dirname(join(tree, path)), { recursive: true })
+    const script = 'ostree cat --repo="$1" "$2" "$3" >"$4" && head -c "$5" /dev/zero >>"$4"'
+    await run(['sh', '-c', script, 'sh', repo, SAMPLE.ref, path, join(tree, path), String(zeros)])
   }
 }
