@@ -54,8 +54,11 @@ export async function neverRun(
   return { misplaced, notExecutable }
 }
 
-/** A file is written, flushed and removed, in a mount namespace of its own. */
-const WRITE = `[ -w "$1" ] || [ -z "$2" ] || mount -o remount,rw "$2"
+/**
+ * A file is written, flushed and removed, in a mount namespace of its own. With a source, of which only that there is one counts,
+ * mount gives none of the mount's other options again, as ostree does not: there are file systems that refuse their own.
+ */
+const WRITE = `[ -w "$1" ] || [ -z "$2" ] || mount -o remount,rw none "$2"
 file=$1/.superblock-writable
 echo written >"$file" && sync "$file" && rm "$file"`
 

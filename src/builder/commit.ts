@@ -227,7 +227,11 @@ function explained(error: unknown, input: string, repo: string): unknown {
     )
   const why = error.message.replace(/^.*exit status \d+: /s, '')
   const advice = [
-    [/Unsupported file type|Not a regular file or symlink/, 'take devices, pipes and sockets out of it first'],
+    // With canonical permissions ostree does not say of an archive's entry that it is none of these: it aborts.
+    [
+      /Unsupported file type|Not a regular file or symlink|commit_modifier_apply: code should not be reached/,
+      'take devices, pipes and sockets out of it first',
+    ],
     [/Invalid uplink|Processing deferred hardlink/, 'an entry of the archive points outside of it'],
     [/[Tt]runcated|end of file/, 'the archive is cut short'],
   ] as const

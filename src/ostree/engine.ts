@@ -51,7 +51,7 @@ export const changeRepo = (engine: Engine, verb: readonly string[], rest: readon
  * @param script for sh; its arguments are "$1" and so on
  */
 export const changeFiles = (engine: Engine, script: string, ...rest: string[]): Promise<RunResult> => {
-  const writable = 'w=$1; s=$2; shift 2; [ -w "$w" ] || mount -o remount,rw "$s"; '
+  const writable = 'w=$1; s=$2; shift 2; [ -w "$w" ] || mount -o remount,rw none "$s"; '
   const where = [join(engine.repo, 'objects'), join(engine.sysroot, 'sysroot')]
   return runUninterrupted(['unshare', '--mount', 'sh', '-euc', `${writable}${script}`, 'sh', ...where, ...rest], engine)
 }

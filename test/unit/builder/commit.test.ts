@@ -1,5 +1,5 @@
 /** Releases from every kind of input, with the real ostree. */
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -170,7 +170,7 @@ test('modes are kept as they are, or made what a device without root can hold', 
   await mkdir(path('odd'), { recursive: true })
   await writeFile(join(path('odd'), 'su'), 'x')
   await chmod(join(path('odd'), 'su'), 0o4755)
-  const { uid, gid } = await stat(path('odd'))
+  const [uid, gid] = [process.getuid?.(), process.getgid?.()]
   await release({ input: path('odd'), keepOwners: true })
   expect(await list('acme/gw')).toMatch(new RegExp(`^-04755 ${uid} ${gid} .* /su$`, 'm'))
   await release({ input: path('odd'), version: '1.1', canonicalPermissions: true })
