@@ -157,7 +157,8 @@ describe('the script', () => {
 
 const hasTools = (await run(['sh', '-c', 'command -v fw_setenv'], { accept: [1, 127] })).status === 0
 
-describe.skipIf(!hasTools)("U-Boot's own environment", () => {
+const why = hasTools ? '' : ' (skipped: fw_setenv is not installed)'
+describe.skipIf(!hasTools)(`U-Boot's own environment${why}`, () => {
   const SIZE = 0x2000
   async function flash(text: string) {
     await board()
