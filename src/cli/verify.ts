@@ -2,8 +2,10 @@
 import { Failure } from '../base/failure.ts'
 import { bytes, safe } from '../base/text.ts'
 import { parseCommit } from '../ostree/contents.ts'
+import { objectPath } from '../ostree/object.ts'
+import type { Index } from '../package/index.ts'
 import { commitMismatch, type Manifest, parseManifest } from '../package/manifest.ts'
-import { type Member, readIndex, readMember, type Source, verifyWhole } from '../package/read.ts'
+import { readIndex, readMember, type Source, verifyWhole } from '../package/read.ts'
 import type { Verdict } from '../trust.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
@@ -41,15 +43,15 @@ export async function verify(context: Context, file: string, options: { key?: st
 }
 
 /** The commit that is installed must be the release that the manifest speaks of; within a delta nobody has it yet. */
-async function checkCommit(file: string, source: Source, manifest: Manifest, members: readonly Member[]) {
-  const member = members.find(({ path }) => path.endsWith('.commit'))
+async function checkCommit(file: string, source: Source, manifest: Manifest, index: Index) {
+  const member = index.find(objectPath(manifest.commit, 'commit'))
   if (!member) return
-  const tampered = (why: string, cause?: unknown) =>
-    new Failure('tampered', `cannot trust ${safe(file)}: ${why}; ask its maker for a new one`, { cause })
+  const refused = (code: string, why: string, cause?: unknown) =>
+    new Failure(code, `cannot trust ${safe(file)}: ${why}; ask its maker for a new one`, { cause })
   const bytes = await readMember(source, member)
-  const commit = parse(manifest.commit, bytes, error => tampered('its commit is none', error))
+  const commit = parse(manifest.commit, bytes, error => refused('tampered', 'its commit is none', error))
   const mismatch = commitMismatch({ ...commit, version: commit.metadata.get('version') }, manifest)
-  if (mismatch) throw tampered(mismatch)
+  if (mismatch) throw refused('wrong-commit', mismatch)
 }
 
 function parse(checksum: string, bytes: Buffer, explained: (error: unknown) => Failure) {

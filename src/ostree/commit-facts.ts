@@ -4,7 +4,6 @@ import { asFailure } from '../base/failure.ts'
 import { readBounded } from '../base/files.ts'
 import { type Commit, parseCommit } from './contents.ts'
 import { METADATA_LIMIT, objectPath } from './object.ts'
-import { timeOf } from './release.ts'
 
 export interface CommitFacts {
   /** undefined where it states none, or cannot be read */
@@ -34,12 +33,18 @@ export async function commitFacts(repo: string, commit: string): Promise<CommitF
   if (before) return before
   try {
     const { timestamp, metadata } = await readCommitObject(repo, commit)
-    const said = timeOf(timestamp)
     const version = metadata.get('version')
-    const facts = { timestamp: /^\d/.test(said) ? said : '', ...(version === undefined ? {} : { version }) }
+    const facts = { timestamp: timeOf(timestamp), ...(version === undefined ? {} : { version }) }
     known.set(commit, facts)
     return facts
   } catch {
     return { timestamp: '', damaged: 'its commit in the store of releases is damaged' }
   }
+}
+
+/** Seconds since 1970 as RFC 3339; '' where no calendar has them. */
+function timeOf(seconds: number): string {
+  const time = new Date(seconds * 1000)
+  if (Number.isNaN(time.getTime()) || time.getUTCFullYear() > 9999) return ''
+  return `${time.toISOString().slice(0, 19)}Z`
 }

@@ -133,7 +133,10 @@ export interface CommitFacts {
  * Whether the commit is the release that the manifest speaks of: people are shown the one, and get the other.
  * @returns what differs, to be put behind "cannot …: "; undefined where nothing does
  */
-export function commitMismatch(commit: CommitFacts, manifest: Manifest): string | undefined {
+export function commitMismatch(
+  commit: CommitFacts,
+  manifest: Pick<Manifest, 'timestamp' | 'version' | 'ref'>,
+): string | undefined {
   if (commit.timestamp !== Date.parse(manifest.timestamp) / 1000)
     return `its commit was not made on ${manifest.timestamp}, as its manifest says`
   if (commit.version !== manifest.version) return `its commit is not version ${manifest.version}, as its manifest says`

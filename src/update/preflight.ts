@@ -7,10 +7,10 @@ import { readCommitObject } from '../ostree/commit-facts.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { etcChanges, etcConflict } from '../ostree/etc.ts'
 import { plainPath } from '../ostree/object.ts'
-import { contradiction } from '../ostree/release.ts'
 import { isSoundObject } from '../ostree/sound.ts'
 import type { Deployment } from '../ostree/status.ts'
 import { lookUp } from '../ostree/walk.ts'
+import { commitMismatch } from '../package/manifest.ts'
 import { inTheWay } from './admit.ts'
 import { needsOf, placesOf, readerOf, treeOnDevice } from './plan.ts'
 import { failIfShort, noRoom, shortage } from './room.ts'
@@ -28,12 +28,9 @@ export async function checkRelease(
   deployments: readonly Deployment[],
 ): Promise<void> {
   const commit = await readCommitObject(engine.repo, to.commit)
-  const against = contradiction(commit, to)
-  if (against !== undefined)
-    throw new Failure(
-      'wrong-commit',
-      `cannot install version ${to.version}: its commit is another than was said: ${against}`,
-    )
+  const mismatch = commitMismatch({ ...commit, version: commit.metadata.get('version') }, to)
+  if (mismatch !== undefined)
+    throw new Failure('wrong-commit', `cannot install version ${to.version}: ${mismatch}; ask its maker for a new one`)
   const tree = await treeOnDevice(engine, to.commit)
   const kernels = tree.boot.flat()
   if (kernels.length === 0)

@@ -7,14 +7,13 @@ import { parseCommit } from '../ostree/contents.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { objectPath, parseObjectPath } from '../ostree/object.ts'
 import { contentSize, readSound } from '../ostree/objects.ts'
-import { contradiction } from '../ostree/release.ts'
 import { isSoundObject } from '../ostree/sound.ts'
 import type { FolderMeta } from '../ostree/tree.ts'
 import { lookUp, type Walk, walkTree } from '../ostree/walk.ts'
 import { padded, BLOCK as TAR_BLOCK } from '../package/header.ts'
 import type { Index, Member } from '../package/index.ts'
 import { LIMITS } from '../package/limits.ts'
-import type { Manifest } from '../package/manifest.ts'
+import { commitMismatch, type Manifest } from '../package/manifest.ts'
 import { readMembers, type Source } from '../package/read.ts'
 import { type Refused, refuse } from '../trust.ts'
 
@@ -54,8 +53,8 @@ export async function readRelease(
     if (!bytes)
       throw new Failure('tampered', 'cannot use the package: it lacks its own commit; ask its maker for a new one')
     const commit = parseCommit(manifest.commit, bytes)
-    const against = contradiction(commit, manifest)
-    if (against !== undefined) return wrongCommit(against)
+    const mismatch = commitMismatch({ ...commit, version: commit.metadata.get('version') }, manifest)
+    if (mismatch !== undefined) return refuse('wrong-commit', `${mismatch}. Ask its maker for a new one`)
     let foreign: FolderMeta | undefined
     const sizeOf = (content: string) => from?.index.find(content)?.unpacked ?? contentSize(engine.repo, content)
     const walk = await walkTree(commit.root, objects.read, sizeOf, meta => {
@@ -91,9 +90,6 @@ export async function readRelease(
     throw error
   }
 }
-
-const wrongCommit = (why: string) =>
-  refuse('wrong-commit', `its commit is not the one that its manifest describes: ${why}. Ask its maker for a new one`)
 
 const unbootable = (why: string) =>
   refuse('unbootable', `it could not be started on any device: ${why}. Ask its maker for a new one`, { reason: why })

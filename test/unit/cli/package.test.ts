@@ -72,12 +72,12 @@ test.each([
   ['no package', 'not-a-package', async () => Buffer.alloc(2000, 'x')],
   [
     'a commit of another version',
-    'tampered',
+    'wrong-commit',
     async () => assemble(await smallPackage([maker], { change: m => ({ ...m, version: '2.1' }) })),
   ],
   [
     'a commit of another time',
-    'tampered',
+    'wrong-commit',
     async () => assemble(await smallPackage([maker], { change: m => ({ ...m, timestamp: '2026-02-01T00:00:01Z' }) })),
   ],
   [

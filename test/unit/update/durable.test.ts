@@ -105,7 +105,7 @@ describe('journal', () => {
     await Promise.all([1, 2, 3, 4, 5].map(epochFloor => journal.write({ epochFloor })))
     expect((await openJournal(folder)).read().epochFloor).toBe(5)
   })
-  const whole = { format: 1, state: { at: 'idle' }, newest: '', epochFloor: 0, left: {}, health: null }
+  const whole = { format: 1, state: { at: 'idle' }, newest: '', epochFloor: 0, left: {}, disowned: [], health: null }
   it.each([
     { state: { at: 'installing' } },
     { state: { at: 'bogus' } },
