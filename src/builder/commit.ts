@@ -216,22 +216,14 @@ export async function readOtaJson(path: string): Promise<string> {
 /** ostree's reasons, with what to do about them. */
 function explained(error: unknown, input: string, repo: string): unknown {
   if (!(error instanceof Failure)) return error
-  // How it ends when it is to make one of an archive root's.
-  if (/commit_modifier_apply: code should not be reached/.test(error.message))
-    return new Failure(
-      'bad-tree',
-      `cannot commit ${input}: it has devices, pipes or sockets; take them out of it first`,
-      {
-        cause: error,
-      },
-    )
+  // How ostree ends, with 2022.7 and with 2025.2, when it is to make one of an archive root's.
+  if (/commit_modifier_apply: code should not be reached|OSTree-ERROR.*unexpected file type/.test(error.message)) {
+    const why = 'it has devices, pipes or sockets; take them out of it first'
+    return new Failure('bad-tree', `cannot commit ${input}: ${why}`, { cause: error })
+  }
   const why = error.message.replace(/^.*exit status \d+: /s, '')
   const advice = [
-    // With canonical permissions ostree does not say of an archive's entry that it is none of these: it aborts.
-    [
-      /Unsupported file type|Not a regular file or symlink|commit_modifier_apply: code should not be reached/,
-      'take devices, pipes and sockets out of it first',
-    ],
+    [/Unsupported file type|Not a regular file or symlink/, 'take devices, pipes and sockets out of it first'],
     [/Invalid uplink|Processing deferred hardlink/, 'an entry of the archive points outside of it'],
     [/[Tt]runcated|end of file/, 'the archive is cut short'],
   ] as const
