@@ -1,5 +1,5 @@
 /** The service: reads the configuration, opens the updater, listens on the control socket, and tells systemd how it is. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asFailure } from './base/failure.ts'
@@ -9,6 +9,7 @@ import { run } from './base/run.ts'
 import { onWarning } from './base/warnings.ts'
 import { groupId, loadConfig } from './config.ts'
 import { listen, makeApp, makeChanges } from './control/server.ts'
+import { lastFailure } from './update/doctor.ts'
 import { openUpdater } from './update/updater.ts'
 
 const HELP = `superblockd: finds signed packages on sticks and installs them on this OSTree device
@@ -34,13 +35,14 @@ async function serve(): Promise<number> {
   const log = makeLog(config.log)
   onWarning(text => log.warn(text))
   process.on('unhandledRejection', error => log.error({ err: error }, 'unforeseen'))
+  const runtime = dirname(config.socket)
   try {
-    const runtime = dirname(config.socket)
     await mkdir(runtime, { recursive: true, mode: 0o755 })
     const changes = makeChanges()
     const updater = await openUpdater(config, __VERSION__, runtime, log, changes.tell)
     const server = await listen(makeApp(updater, changes), config.socket, await groupId('superblock'), log)
     log.info({ version: __VERSION__, socket: config.socket }, 'ready')
+    await rm(lastFailure(runtime), { force: true }).catch(() => {})
     await tell(log, '--ready', 'STATUS=ready')
     const interval = Number(process.env.WATCHDOG_USEC ?? 0) / 2000
     const watchdog = interval > 0 ? setInterval(() => void tell(log, 'WATCHDOG=1'), interval) : undefined
@@ -58,6 +60,7 @@ async function serve(): Promise<number> {
   } catch (error) {
     const failure = asFailure(error, 'start')
     log.fatal({ err: failure, code: failure.code }, failure.message)
+    await writeFile(lastFailure(runtime), `${failure.message} (${failure.code})\n`).catch(() => {})
     return 1
   }
 }

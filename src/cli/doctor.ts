@@ -11,7 +11,7 @@ import { say, sayJson, tint } from './io.ts'
 /** Only commands that change the device would use it. */
 const RUNTIME = '/run/superblock'
 
-export async function doctor(context: Context): Promise<number> {
+export async function doctor(context: Context, { deep = false }: { deep?: boolean }): Promise<number> {
   const checks: Examination[] = []
   const problems: Problem[] = []
   let status: number = EXIT.ok
@@ -29,7 +29,7 @@ export async function doctor(context: Context): Promise<number> {
   }
   try {
     const service = await context.client()
-    const { checks: found } = await service.doctor()
+    const { checks: found } = await service.doctor(deep)
     checks.push({ name: 'service', ok: true, text: 'the service answers' }, ...found)
     problems.push(...(await service.status()).problems)
   } catch (error) {
@@ -39,8 +39,10 @@ export async function doctor(context: Context): Promise<number> {
       if (isUnreachable(failure)) {
         status = EXIT.noService
         // What keeps the service from starting is looked for here.
-        const { examineDevice } = await import('../update/doctor.ts')
-        checks.push(...(await examineDevice(await context.config(), openEngine(RUNTIME))))
+        const { examineDevice, examineLastStart, examineStore } = await import('../update/doctor.ts')
+        const [config, engine] = [await context.config(), openEngine(RUNTIME)]
+        checks.push(await examineLastStart(RUNTIME), ...(await examineDevice(config, engine)))
+        if (deep) checks.push(await examineStore(config, engine))
       }
     }
   }

@@ -32,7 +32,7 @@ export function statusOf(failure: Failure): number {
   if (isUnreachable(failure)) return EXIT.noService
   if (isRefusalCode(failure.code)) return EXIT.refused
   if (failure.code === 'usage') return EXIT.usage
-  if (failure.code === 'busy' || failure.code === 'not-cancellable') return EXIT.busy
+  if (['busy', 'not-cancellable', 'not-removable'].includes(failure.code)) return EXIT.busy
   return EXIT.failed
 }
 

@@ -110,6 +110,11 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
       '--allow-downgrade',
       'also a release older than the newest one installed; never one below the security floor',
     )
+    .option(
+      '--disown-newer',
+      'likewise, and later releases are compared with this one: for a newer one that is dated wrong',
+    )
+    .option('--reason <text>', 'why, for the history')
     .option('--no-wait', 'return once the job has started')
   verb(
     'cancel',
@@ -146,6 +151,18 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
     async () => (await import('./pin.ts')).unpin,
   )
   verb(
+    'remove <index>',
+    'remove a release that is not needed, to make room',
+    example('superblock remove 2', '0; 1 no such release; 7 busy, or it is needed'),
+    async () => (await import('./remove.ts')).remove,
+  ).option('--yes', 'do not ask; needed where there is no terminal')
+  verb(
+    'repair [file-or-id]',
+    'read everything that is stored, and bring back what is damaged from a package, or all that are found',
+    example('superblock repair', '0 all is sound; 6 something is still damaged; 7 busy'),
+    async () => (await import('./repair.ts')).repair,
+  )
+  verb(
     'health',
     'show the last health check',
     example('superblock health', '0 good, checking or none yet; 6 bad'),
@@ -168,7 +185,7 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
     'say what is wrong with this device and what to do about it',
     example('superblock doctor', '0 nothing; 3 no service; 6 something'),
     async () => (await import('./doctor.ts')).doctor,
-  )
+  ).option('--deep', 'also read everything that is stored, which takes minutes')
   verb(
     'reboot',
     'reboot the device, into a newly installed release where there is one',

@@ -9,6 +9,7 @@ import {
   type HistoryEntry,
   type InstallRequest,
   type JobInfo,
+  type RepairRequest,
   type RollbackRequest,
   type Snapshot,
 } from './protocol.ts'
@@ -29,7 +30,12 @@ export interface Client {
   unpin(index: number): Promise<void>
   history(verify: true): Promise<{ entries: HistoryEntry[]; chain: Chain }>
   history(verify?: false): Promise<{ entries: HistoryEntry[] }>
-  doctor(): Promise<{ checks: Examination[] }>
+  /** @returns the job that was started: the store is read, and what is damaged is brought back from packages */
+  repair(what?: RepairRequest): Promise<JobInfo>
+  /** Remove a release that is not needed. */
+  remove(index: number): Promise<void>
+  /** @param deep everything that is stored is read: it takes minutes */
+  doctor(deep?: boolean): Promise<{ checks: Examination[] }>
 }
 
 const ANSWER_LIMIT = 64 * 1024 * 1024
@@ -37,6 +43,8 @@ const ANSWER_LIMIT = 64 * 1024 * 1024
 const SILENCE = 15_000
 /** An answer may need a look at a slow stick. */
 const PATIENCE = 60_000
+/** Everything that is stored is read, from whatever flash. */
+const READING = 3600_000
 
 const NEXT = 'see `systemctl status superblockd`'
 
@@ -54,7 +62,12 @@ export function connect(socket: string): Client {
     pin: async index => void (await post('/v1/pin', { index })),
     unpin: async index => void (await post('/v1/unpin', { index })),
     history: (verify?: boolean) => get(verify ? '/v1/history?verify=1' : '/v1/history') as Promise<never>,
-    doctor: () => get('/v1/doctor') as Promise<{ checks: Examination[] }>,
+    repair: async (what = {}) => started(await post('/v1/repair', what)),
+    remove: async index => void (await post('/v1/remove', { index })),
+    doctor: (deep = false) =>
+      call(socket, 'GET', deep ? '/v1/doctor?deep=1' : '/v1/doctor', undefined, deep ? READING : PATIENCE) as Promise<{
+        checks: Examination[]
+      }>,
   }
 }
 
@@ -100,6 +113,7 @@ function send(
   path: string,
   body?: unknown,
   signal?: AbortSignal,
+  patience = PATIENCE,
 ): Promise<IncomingMessage> {
   const text = body === undefined ? undefined : JSON.stringify(body)
   const headers: Record<string, string | number> = {
@@ -115,7 +129,7 @@ function send(
       { socketPath: socket, method, path, headers, agent: false, signal, host: 'superblock' },
       resolve,
     )
-    asked.setTimeout(PATIENCE, () => asked.destroy(silent(socket, PATIENCE)))
+    asked.setTimeout(patience, () => asked.destroy(silent(socket, patience)))
     asked.on('error', reject)
     asked.end(text)
   })
@@ -124,9 +138,15 @@ function send(
 const silent = (socket: string, after: number) =>
   new Failure('service-silent', `cannot go on: the service at ${socket} did not answer for ${after / 1000} s; ${NEXT}`)
 
-async function call(socket: string, method: string, path: string, body?: unknown): Promise<unknown> {
+async function call(
+  socket: string,
+  method: string,
+  path: string,
+  body?: unknown,
+  patience = PATIENCE,
+): Promise<unknown> {
   try {
-    return await answer(await send(socket, method, path, body), `${method} ${path}`)
+    return await answer(await send(socket, method, path, body, undefined, patience), `${method} ${path}`)
   } catch (error) {
     throw reach(socket, error)
   }

@@ -23,6 +23,10 @@ const Rollback = v.strictObject({
   reason: v.pipe(v.string(), v.maxLength(500)),
   force: v.optional(v.boolean()),
 })
+const Repair = v.strictObject({
+  id: v.optional(v.pipe(v.string(), v.minLength(8))),
+  path: v.optional(v.pipe(v.string(), v.startsWith('/', 'must be an absolute path'))),
+})
 const Place = v.strictObject({ index: v.pipe(v.number(), v.integer(), v.minValue(0)) })
 
 /** At most so many snapshots a second, however fast the bytes come. */
@@ -75,7 +79,7 @@ export function makeApp(updater: Updater, changes: Changes): RequestListener {
       const entries = await updater.history()
       return [200, query.get('verify') ? { entries, chain: await updater.verifyHistory() } : { entries }]
     },
-    'GET /v1/doctor': async () => [200, { checks: await updater.doctor() }],
+    'GET /v1/doctor': async (_request, _response, query) => [200, { checks: await updater.doctor(query.has('deep')) }],
     'POST /v1/install': async request => {
       await updater.install(await body(request, Install))
       return accepted()
@@ -83,6 +87,14 @@ export function makeApp(updater: Updater, changes: Changes): RequestListener {
     'POST /v1/rollback': async request => {
       await updater.rollback(await body(request, Rollback))
       return accepted()
+    },
+    'POST /v1/repair': async request => {
+      await updater.repair(await body(request, Repair))
+      return accepted()
+    },
+    'POST /v1/remove': async request => {
+      await updater.remove((await body(request, Place)).index)
+      return [200, { deployments: updater.snapshot().deployments }]
     },
     'POST /v1/cancel': async () => {
       await updater.cancel()
@@ -180,6 +192,7 @@ const STATUS: { [code: string]: number } = {
   busy: 409,
   'not-cancellable': 409,
   'already-booted': 409,
+  'not-removable': 409,
 }
 
 function answer(response: ServerResponse, status: number, value: unknown): void {

@@ -3,13 +3,12 @@
  * it (`get_kernel_from_tree_usrlib_modules` of ostree-sysroot-deploy.c).
  */
 import { createHash } from 'node:crypto'
-import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { listIfThere } from '../base/files.ts'
 import type { BootFile } from './boot-files.ts'
 import type { Engine } from './engine.ts'
 import { type Copy, copyInto } from './mend.ts'
 import { plainPath } from './object.ts'
+import { statusOf } from './objects.ts'
 import { addFile } from './unpack.ts'
 
 /** A file of a kernel as it lies in /boot, and the object that it is a copy of. */
@@ -66,20 +65,30 @@ function compareParts(a: string[], b: string[]): number {
   return 0
 }
 
-/** Those of a kernel's copies in /boot that are there and are not what they were copied from. */
-export async function damagedCopies(engine: Engine, os: string, kernel: readonly BootFile[]): Promise<BootCopy[]> {
-  const damaged: BootCopy[] = []
-  if ((await listIfThere(join(engine.boot, 'ostree'))).length === 0) return damaged
+export interface DamagedCopy extends BootCopy {
+  how: 'missing' | 'damaged'
+}
+
+/**
+ * Those of a kernel's copies in /boot that are not what they were copied from.
+ * @param isNeeded one that is missing is damage too, since a deployment that is here starts by it
+ */
+export async function damagedCopies(
+  engine: Engine,
+  os: string,
+  kernel: readonly BootFile[],
+  isNeeded: boolean,
+): Promise<DamagedCopy[]> {
+  const damaged: DamagedCopy[] = []
   for (const copy of await bootCopies(engine, os, kernel)) {
-    const [here, object] = await Promise.all([statusOf(copy.path), statusOf(join(engine.repo, plainPath(copy.object)))])
+    const own = join(engine.repo, plainPath(copy.object))
+    const [here, object] = [statusOf(copy.path), statusOf(own)]
+    if (!here && isNeeded) damaged.push({ ...copy, how: 'missing' })
     if (!here || !object || (here.ino === object.ino && here.dev === object.dev)) continue
-    if (here.size !== object.size || !(await isSame(copy.path, join(engine.repo, plainPath(copy.object)))))
-      damaged.push(copy)
+    if (here.size !== object.size || !(await isSame(copy.path, own))) damaged.push({ ...copy, how: 'damaged' })
   }
   return damaged
 }
-
-const statusOf = (path: string) => lstat(path).catch(() => undefined)
 
 async function isSame(a: string, b: string): Promise<boolean> {
   const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
@@ -95,11 +104,17 @@ async function isSame(a: string, b: string): Promise<boolean> {
 
 /**
  * Copy anew what is damaged in /boot of a kernel whose objects are sound.
+ * @param isNeeded see damagedCopies
  * @returns what was mended
  * @throws Failure `command-failed`
  */
-export async function mendBoot(engine: Engine, os: string, kernel: readonly BootFile[]): Promise<BootCopy[]> {
-  const damaged = await damagedCopies(engine, os, kernel)
+export async function mendBoot(
+  engine: Engine,
+  os: string,
+  kernel: readonly BootFile[],
+  isNeeded: boolean,
+): Promise<BootCopy[]> {
+  const damaged = await damagedCopies(engine, os, kernel, isNeeded)
   const copies: Copy[] = damaged.map(({ path, object }) => ({ from: join(engine.repo, plainPath(object)), to: path }))
   await copyInto(engine, copies)
   return damaged

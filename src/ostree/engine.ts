@@ -1,4 +1,5 @@
 /** What every verb needs to run ostree on one sysroot: where it is, and where its uninterrupted commands keep lock and output. */
+import { unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type RunResult, run, runUninterrupted } from '../base/run.ts'
 
@@ -54,4 +55,18 @@ export const changeFiles = (engine: Engine, script: string, ...rest: string[]): 
   const writable = 'w=$1; s=$2; shift 2; [ -w "$w" ] || mount -o remount,rw none "$s"; '
   const where = [join(engine.repo, 'objects'), join(engine.sysroot, 'sysroot')]
   return runUninterrupted(['unshare', '--mount', 'sh', '-euc', `${writable}${script}`, 'sh', ...where, ...rest], engine)
+}
+
+/**
+ * Replace small files of the sysroot, each in one step.
+ * @param texts by absolute path
+ * @throws Failure `command-failed`
+ */
+export async function copyTexts(engine: Engine, texts: ReadonlyMap<string, string>): Promise<void> {
+  const text = join(engine.folder, 'text')
+  for (const [path, content] of texts) {
+    await writeFile(text, content, { mode: 0o644 })
+    await changeFiles(engine, 'cp -- "$1" "$2.new"; sync "$2.new"; mv -f -- "$2.new" "$2"; sync -f "$2"', text, path)
+  }
+  await unlink(text).catch(() => {})
 }

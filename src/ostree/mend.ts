@@ -51,8 +51,9 @@ export async function copyInto(engine: Engine, copies: readonly Copy[]): Promise
   const list = join(engine.folder, 'copies')
   await writeFile(list, copies.map(({ from, to }) => `${from}\0${to}\0`).join(''), { mode: 0o600 })
   try {
-    // -f: a program that runs cannot be written to, and gets a new file.
-    await changeFiles(engine, 'xargs -0 -n 2 cp -a -f -- <"$1"; sync -f "$2"', list, engine.repo)
+    // To preserve links is to break those of the file that is written to. -f: a program that runs cannot be written to, and gets a new file.
+    const copy = 'cp -a --no-preserve=links -f'
+    await changeFiles(engine, `xargs -0 -n 2 ${copy} -- <"$1"; sync -f "$2"`, list, engine.repo)
   } finally {
     await unlink(list).catch(() => {})
   }

@@ -6,6 +6,7 @@ import { errno } from '../base/failure.ts'
 import { isThere, readBounded } from '../base/files.ts'
 import { takeTurn } from '../base/turn.ts'
 import { isNamed, METADATA_LIMIT, parseObjectPath, plainPath } from './object.ts'
+import type { ReadObjects } from './walk.ts'
 
 /** An object as a package's index describes it. */
 interface Described {
@@ -90,6 +91,18 @@ export async function readSound(repo: string, path: string): Promise<Buffer | un
   const bytes = await readBounded(join(repo, path), METADATA_LIMIT).catch(() => undefined)
   return named && bytes && isNamed(named.checksum, bytes) ? bytes : undefined
 }
+
+/** Reads metadata of what is on the device; what is damaged is not to be had. */
+export const readHere =
+  (repo: string): ReadObjects =>
+  async paths => {
+    const found = new Map<string, Buffer>()
+    for (const path of paths) {
+      const bytes = await readSound(repo, path)
+      if (bytes) found.set(path, bytes)
+    }
+    return found
+  }
 
 async function namesIn(folder: string): Promise<Set<string>> {
   try {

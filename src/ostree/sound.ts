@@ -13,6 +13,9 @@ const known = new Map<string, boolean>()
 /** Kernels and what goes with them are looked at again and again; more is not kept. */
 const MOST_KNOWN = 256
 
+/** What is asked from now on is read anew. */
+export const forgetSound = (): void => known.clear()
+
 /**
  * @param path in an archive: `objects/xx/….filez`
  * @returns undefined where it is not there, or cannot be judged since the repo is of another mode

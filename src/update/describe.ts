@@ -1,12 +1,13 @@
 /** What a technician reads about the job: what is going on, whether the stick may go, and what to do next. */
 import type { JobInfo, Stick } from './snapshot.ts'
-import { type Cause, isCancellable, type State, shown } from './state.ts'
+import { type Cause, isCancellable, type Job, type RepairJob, type State, shown } from './state.ts'
 
 type Active = Exclude<State, { at: 'idle' }>
 
 /** Until everything is staged the stick must stay; afterwards it may go. */
 export function stickOf(state: Active): Stick {
-  if (state.job.kind !== 'install' || !state.job.onStick) return 'none'
+  if (state.job.kind === 'rollback' || !state.job.onStick) return 'none'
+  if (state.job.kind === 'repair') return state.at === 'repairing' ? 'keep' : 'remove'
   if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage' ? 'keep' : 'remove'
   return 'remove'
 }
@@ -51,7 +52,10 @@ export function sentence(state: Active): string {
       return `${upper(state.cause.text)}. Going back to ${from}.`
     case 'returning':
       return `${upper(state.cause.text)}. The device goes back to ${from} with the next reboot.`
+    case 'repairing':
+      return `Reading everything that is stored, and mending what is damaged.${stays}`
     case 'done':
+      if (state.job.kind === 'repair') return repaired(state.job)
       return state.job.kind === 'install' ? `${upper(to)} is installed and works.` : `Back on ${to}.`
     case 'fell-back':
       return `${upper(state.cause.text)}. The device is back on ${from}.`
@@ -62,7 +66,26 @@ export function sentence(state: Active): string {
         ? `${upper(state.cause.text)}. The device runs ${from}.${changes(state)}`
         : `${upper(state.cause.text)}. Nothing was changed: the device runs ${from}.`
     case 'cancelled':
+      if (state.job.kind === 'repair') return 'Cancelled. What was mended stays mended.'
       return `Cancelled.${changes(state) || ' Nothing was changed.'}`
+  }
+}
+
+const repaired = ({ mended = 0 }: RepairJob) =>
+  mended === 0 ? 'Everything that is stored was read, and is sound.' : `${mended} damaged things were mended.`
+
+/** What only jobs of a kind have. */
+function about(job: Job): Partial<JobInfo> {
+  switch (job.kind) {
+    case 'install':
+      return { offer: job.offer, medium: job.medium }
+    case 'rollback':
+      return { reason: job.reason }
+    case 'repair':
+      return {
+        medium: job.medium,
+        ...(job.mended === undefined ? {} : { repaired: { mended: job.mended, left: job.left ?? 0 } }),
+      }
   }
 }
 
@@ -105,7 +128,7 @@ export function describeJob(
     from: { version: job.from.version, commit: job.from.commit },
     to: { version: job.to.version, commit: job.to.commit },
     startedAt: job.startedAt,
-    ...(job.kind === 'install' ? { offer: job.offer, medium: job.medium } : { reason: job.reason }),
+    ...about(job),
     ...(progress && shown(state) === 'running' ? { progress } : {}),
     cancellable: isCancellable(state),
     stick: stickOf(state),

@@ -10,16 +10,51 @@ import { neverRun } from '../boot/health.ts'
 import { HOOK_KINDS } from '../boot/hooks.ts'
 import { hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
+import { audit } from '../ostree/audit.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { spaceFor } from '../ostree/space.ts'
 import { bootedOf, type Deployment, deployments } from '../ostree/status.ts'
 import { loadKeys } from '../package/signature.ts'
+import { damageProblem } from './repair.ts'
 import type { Examination } from './snapshot.ts'
 
 /** Less than this on /sysroot is too little for any release worth the name. */
 const LITTLE = 64 * 1024 * 1024
 /** A clock before the first release of this product is wrong. */
 const PLAUSIBLE = Date.parse('2026-01-01T00:00:00Z')
+
+/**
+ * Why the service did not start last time, for when it cannot tell by itself.
+ * @param runtime folder that superblockd leaves a note in
+ */
+export async function examineLastStart(runtime: string): Promise<Examination> {
+  const name = 'last start'
+  const note = await readIfThere(lastFailure(runtime)).catch(() => undefined)
+  const next = 'Do what it says, then: systemctl restart superblockd'
+  if (note?.trim()) return { name, ok: false, text: `the service did not start: ${note.trim()}`, next }
+  const said = await run(['journalctl', '--unit=superblockd', '--lines=3', '--no-pager', '--output=cat'], {
+    timeout: 5000,
+    accept: [1],
+  }).catch(() => undefined)
+  const log = said?.stdout.trim().replaceAll('\n', ' / ')
+  if (!log) return { name, ok: true, text: 'nothing is known of a start that failed' }
+  return { name, ok: false, text: `the last lines of its log: ${log}`, next: 'systemctl status superblockd' }
+}
+
+/** What superblockd leaves when it cannot start, and takes away when it can. */
+export const lastFailure = (runtime: string): string => join(runtime, 'last-failure')
+
+/** Everything that is stored is read, which takes a while. */
+export async function examineStore(config: Config, engine: Engine, here?: readonly Deployment[]): Promise<Examination> {
+  const name = 'store'
+  try {
+    const problem = damageProblem(await audit(engine, config.state, here ?? (await deployments(engine))))
+    if (problem) return { name, ok: false, text: problem.text, next: problem.next }
+    return { name, ok: true, text: 'all that the releases here consist of was read, and is sound' }
+  } catch (error) {
+    return { name, ok: false, text: asFailure(error, 'read the store').message, next: 'See the log of superblockd.' }
+  }
+}
 
 type Look = () => Promise<{ text: string } | { text: string; next: string }>
 

@@ -5,6 +5,7 @@
 import { makeCore, type Surroundings } from './core.ts'
 import { makeInstalling } from './installing.ts'
 import type { Meter } from './meter.ts'
+import { makeRepairs } from './repair.ts'
 import { makeRequests, type Requests } from './requests.ts'
 import { changesBootOrder, type State } from './state.ts'
 import { makeVerdicts } from './verdict.ts'
@@ -26,6 +27,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
   const core = makeCore(around)
   const installing = makeInstalling(core)
   const verdicts = makeVerdicts(core)
+  const repairs = makeRepairs(core)
   let working: Promise<void> | undefined
   let again: NodeJS.Timeout | undefined
   let stopping = false
@@ -71,6 +73,8 @@ export function openJobRoom(around: Surroundings): JobRoom {
         return installing.undo(now)
       case 'rolling-back':
         return verdicts.rollBack(now.job)
+      case 'repairing':
+        return repairs.run(now.job)
       case 'trying':
         return verdicts.judge(now.job)
       case 'falling-back':
@@ -84,6 +88,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
     ...makeRequests(core, installing, {
       advance,
       isWorking: () => working !== undefined,
+      stopRepair: () => repairs.abort(),
       async interrupt() {
         verdicts.interrupt()
         await working

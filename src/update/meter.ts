@@ -57,11 +57,12 @@ export function makeMeter(onMove: () => void, now: () => number = () => performa
     beat: move,
     read() {
       const perSecond = Math.round(rate())
-      const place = step === 'rollback' ? 1 : STEPS.indexOf(step) + 1
+      const isStep = (STEPS as readonly string[]).includes(step)
+      const place = isStep ? (STEPS as readonly string[]).indexOf(step) + 1 : step === 'repair' ? 2 : 1
       return {
         step,
         at: place,
-        of: step === 'rollback' ? 1 : STEPS.length,
+        of: isStep ? STEPS.length : step === 'rollback' ? 1 : 2,
         bytesDone: done,
         bytesTotal: total,
         rate: perSecond,

@@ -6,11 +6,11 @@ import { type BootFile, bootFiles } from '../ostree/boot-files.ts'
 import { readCommitObject } from '../ostree/commit-facts.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { type EtcChange, etcSize } from '../ostree/etc.ts'
-import { contentSize, readSound } from '../ostree/objects.ts'
+import { contentSize, readHere } from '../ostree/objects.ts'
 import { reservedBytes } from '../ostree/space.ts'
 import type { Deployment } from '../ostree/status.ts'
 import type { StagedMode } from '../ostree/storage.ts'
-import { inBlocks, type Measure, type ReadObjects, type Walk, walkTree } from '../ostree/walk.ts'
+import { inBlocks, type Measure, type Walk, walkTree } from '../ostree/walk.ts'
 import type { Member, Members } from '../package/index.ts'
 import { type Needs, NOTHING, type PlaceOnDisk, type Room, together } from './room.ts'
 import { stagedSize } from './staging.ts'
@@ -119,7 +119,7 @@ async function bootRoom(
   kernels: readonly (readonly BootFile[])[],
   deployments: readonly Deployment[],
 ): Promise<Room> {
-  const read = readerOf(engine.repo)
+  const read = readHere(engine.repo)
   const known = new Set<string>()
   for (const { commit } of deployments) {
     const root = await readCommitObject(engine.repo, commit).catch(() => undefined)
@@ -146,22 +146,10 @@ const signOf = (kernel: readonly BootFile[]) =>
     .sort()
     .join()
 
-/** Metadata of what is on the device. */
-export const readerOf =
-  (repo: string): ReadObjects =>
-  async paths => {
-    const found = new Map<string, Buffer>()
-    for (const path of paths) {
-      const bytes = await readSound(repo, path)
-      if (bytes) found.set(path, bytes)
-    }
-    return found
-  }
-
 /** The tree of a commit that is on the device. @throws Failure when something of it is not */
 export async function treeOnDevice(engine: Engine, commit: string): Promise<{ walk: Walk; boot: BootFile[][] }> {
   const { root } = await readCommitObject(engine.repo, commit)
-  const read = readerOf(engine.repo)
+  const read = readHere(engine.repo)
   const sizeOf = (path: string) => contentSize(engine.repo, path)
   return { walk: await walkTree(root, read, sizeOf), boot: await bootFiles(root.tree, read, sizeOf) }
 }

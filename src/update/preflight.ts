@@ -7,12 +7,13 @@ import { readCommitObject } from '../ostree/commit-facts.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { etcChanges, etcConflict } from '../ostree/etc.ts'
 import { plainPath } from '../ostree/object.ts'
+import { readHere } from '../ostree/objects.ts'
 import { isSoundObject } from '../ostree/sound.ts'
 import type { Deployment } from '../ostree/status.ts'
 import { lookUp } from '../ostree/walk.ts'
 import { commitMismatch } from '../package/manifest.ts'
 import { inTheWay } from './admit.ts'
-import { needsOf, placesOf, readerOf, treeOnDevice } from './plan.ts'
+import { needsOf, placesOf, treeOnDevice } from './plan.ts'
 import { failIfShort, noRoom, shortage } from './room.ts'
 import type { InstallJob } from './state.ts'
 
@@ -39,7 +40,7 @@ export async function checkRelease(
     })
   for (const { path, object } of kernels) await checkBootFile(engine, path, object)
 
-  const read = readerOf(engine.repo)
+  const read = readHere(engine.repo)
   const changes = await etcChanges(engine)
   const conflict = await etcConflict('/etc', changes, async place => {
     const whole = `usr/etc/${place}`
@@ -52,7 +53,7 @@ export async function checkRelease(
   const needs = await needsOf(engine, contents, deployments, changes)
   const short = await shortage(await placesOf(engine, folder), needs)
   if (short) failIfShort(noRoom(short, []))
-  for (const kernel of tree.boot) await mendBoot(engine, to.os, kernel)
+  for (const kernel of tree.boot) await mendBoot(engine, to.os, kernel, false)
 }
 
 /** What goes to /boot is not believed by its name. */

@@ -42,20 +42,34 @@ const Rollback = v.object({
   force: v.optional(v.boolean()),
   untried: v.optional(v.boolean()),
 })
-const Job = v.variant('kind', [Install, Rollback])
+const Repair = v.object({
+  kind: v.literal('repair'),
+  id: text,
+  startedAt: text,
+  from: Deployment,
+  to: Deployment,
+  path: text,
+  medium: text,
+  onStick: v.boolean(),
+  mended: v.optional(count),
+  left: v.optional(count),
+})
+const Change = v.variant('kind', [Install, Rollback])
+const Job = v.variant('kind', [Install, Rollback, Repair])
 const step = v.picklist(STEPS)
 
 const State = v.variant('at', [
   v.object({ at: v.literal('idle') }),
   v.object({ at: v.literal('installing'), job: Install, step, paused: v.optional(Cause), waiting: v.optional(Cause) }),
   v.object({ at: v.literal('rolling-back'), job: Rollback }),
-  v.object({ at: v.literal('undoing'), job: Job, step, cause: Cause, remains: v.optional(v.boolean()) }),
-  v.object({ at: v.literal('reboot'), job: Job, bootId: text, cause: v.optional(Cause) }),
-  v.object({ at: v.literal('trying'), job: Job }),
+  v.object({ at: v.literal('repairing'), job: Repair }),
+  v.object({ at: v.literal('undoing'), job: Change, step, cause: Cause, remains: v.optional(v.boolean()) }),
+  v.object({ at: v.literal('reboot'), job: Change, bootId: text, cause: v.optional(Cause) }),
+  v.object({ at: v.literal('trying'), job: Change }),
   v.object({ at: v.literal('falling-back'), job: Install, cause: Cause }),
   v.object({ at: v.literal('returning'), job: Install, bootId: text, cause: Cause }),
   v.object({ at: v.literal('done'), job: Job }),
-  v.object({ at: v.literal('fell-back'), job: Job, cause: Cause }),
+  v.object({ at: v.literal('fell-back'), job: Change, cause: Cause }),
   v.object({ at: v.literal('cancelled'), job: Job, cause: Cause, remains: v.optional(v.boolean()) }),
   v.object({
     at: v.literal('failed'),

@@ -9,6 +9,7 @@ import type { Log } from '../base/log.ts'
 import { settled } from '../base/run.ts'
 import { account, readLedger } from '../boot/ledger.ts'
 import type { Config } from '../config.ts'
+import { restoreFiles } from '../ostree/backup.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { thawBoot } from '../ostree/thaw.ts'
 import { type Leftover, sweep } from '../ostree/tidy.ts'
@@ -63,6 +64,12 @@ export async function recover(
   const { epochFloor, newest } = remembered(entries)
   const epoch = Math.max(epochFloor, journal.read().epochFloor)
   const known = journal.read().newest === '' ? newest : journal.read().newest
+  await tolerate('put back the files by which the device starts', async () => {
+    const paths = await restoreFiles(engine, config.state)
+    if (paths.length === 0) return
+    log.warn({ paths }, 'these were damaged and are put back')
+    await history.add('mended', { paths })
+  })
   const device = await readDevice(engine, known, journal.read().disowned)
   const before = journal.read().state
   const ledger = await readLedger(config.state)

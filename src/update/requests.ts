@@ -10,12 +10,13 @@ import { nameOf, rollbackTarget } from './device.ts'
 import { gone, type Installing } from './installing.ts'
 import type { Offer } from './offers.ts'
 import { giveUpReserve } from './reserve.ts'
-import type { InstallRequest, RollbackRequest } from './snapshot.ts'
+import type { InstallRequest, RepairRequest, RollbackRequest } from './snapshot.ts'
 import { type InstallJob, isCancellable, isOver } from './state.ts'
 
 export interface Requests {
   install(request: InstallRequest): Promise<void>
   rollback(request: RollbackRequest): Promise<void>
+  repair(request: RepairRequest): Promise<void>
   cancel(): Promise<void>
   /** Offers came or went: a paused job may continue. */
   offersChanged(): void
@@ -44,11 +45,16 @@ export interface Work {
   /** do what is due now */
   advance: () => Promise<void>
   isWorking: () => boolean
+  stopRepair: () => void
   /** let running checks be the last ones, and wait until nothing is at work */
   interrupt: () => Promise<void>
 }
 
-export function makeRequests(core: Core, installing: Installing, { advance, isWorking, interrupt }: Work): Requests {
+export function makeRequests(
+  core: Core,
+  installing: Installing,
+  { advance, isWorking, stopRepair, interrupt }: Work,
+): Requests {
   const { config, enter } = core
 
   function refuseIfBusy(): void {
@@ -152,7 +158,8 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
     if (!isCancellable(now))
       throw new Failure('not-cancellable', 'cannot cancel: there is nothing that could be stopped safely now')
     const cause = { code: 'cancelled', text: 'cancelled' }
-    if (now.at === 'reboot') await enter({ at: 'undoing', job: now.job, step: 'settle', cause })
+    if (now.at === 'repairing') stopRepair()
+    else if (now.at === 'reboot') await enter({ at: 'undoing', job: now.job, step: 'settle', cause })
     else if (now.at === 'installing' && now.paused) await enter({ at: 'undoing', job: now.job, step: 'stage', cause })
     else if (now.at === 'installing' && now.waiting) await enter({ at: 'undoing', job: now.job, step: now.step, cause })
     else installing.abort()
@@ -193,5 +200,29 @@ export function makeRequests(core: Core, installing: Installing, { advance, isWo
     if (then.at === 'failed') throw new Failure(then.cause.code, then.cause.text, { facts: then.cause.facts })
   }
 
-  return { install, rollback, cancel, offersChanged, takeOverSettings }
+  async function repair(request: RepairRequest): Promise<void> {
+    refuseIfBusy()
+    const named = request.id !== undefined || request.path !== undefined ? await requested(request) : undefined
+    if (named && !named.manifest)
+      throw new Failure('not-found', `cannot repair: nothing can be taken from ${safe(named.path)}`)
+    const { booted } = await core.device()
+    refuseIfBusy()
+    const running = nameOf(booted)
+    const from = {
+      path: named?.path ?? '',
+      medium: named?.medium ?? '',
+      onStick: named ? isOnStick(named) : anyOnStick(),
+    }
+    const times = { id: randomUUID(), startedAt: new Date().toISOString() }
+    await enter({ at: 'repairing', job: { kind: 'repair', ...times, from: running, to: running, ...from } })
+    void advance()
+  }
+
+  const anyOnStick = () =>
+    core
+      .offers()
+      .list()
+      .some(({ medium }) => medium !== config.media.inbox)
+
+  return { install, rollback, repair, cancel, offersChanged, takeOverSettings }
 }

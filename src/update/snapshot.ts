@@ -83,7 +83,7 @@ export type StepName = 'admit' | 'stage' | 'import' | 'arm' | 'deploy' | 'settle
 export type Stick = 'none' | 'keep' | 'remove'
 
 export interface Progress {
-  step: StepName | 'rollback'
+  step: StepName | 'rollback' | 'check' | 'repair'
   /** 1-based place of the step, and how many there are */
   at: number
   of: number
@@ -105,6 +105,7 @@ export interface ReleaseName {
 export type Phase =
   | 'installing'
   | 'rolling-back'
+  | 'repairing'
   | 'undoing'
   | 'reboot'
   | 'trying'
@@ -116,7 +117,7 @@ export type Phase =
   | 'cancelled'
 
 export interface JobInfo {
-  kind: 'install' | 'rollback'
+  kind: 'install' | 'rollback' | 'repair'
   id: string
   state: 'running' | 'paused' | 'reboot' | 'trying' | 'done' | 'fell-back' | 'failed' | 'cancelled'
   /** what exactly goes on: the state as docs/states.md names it */
@@ -133,6 +134,8 @@ export interface JobInfo {
   stick: Stick
   /** failed, and what runs now is not what should run and could not be left: support is needed */
   stuck?: boolean
+  /** of a repair that is over: how many damaged things were mended, and how many are left */
+  repaired?: { mended: number; left: number }
   /** failed or cancelled, and not everything is as before: versions that were removed to make room, and the one that is still there, or '' */
   changed?: { removed: string[]; remains: string } | undefined
   /** it waits for the reboot since it could not be called off, for this reason */
@@ -227,6 +230,12 @@ export interface InstallRequest {
   disownNewer?: boolean
   /** why a downgrade is allowed: it goes into the history */
   reason?: string
+}
+
+export interface RepairRequest {
+  /** of the package that has what is damaged: as in InstallRequest; without either, every trusted package that is found */
+  id?: string
+  path?: string
 }
 
 export interface RollbackRequest {

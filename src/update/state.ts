@@ -52,7 +52,25 @@ export interface RollbackJob {
   untried?: boolean | undefined
 }
 
-export type Job = InstallJob | RollbackJob
+/** The store is read, and what is damaged is brought back. */
+export interface RepairJob {
+  kind: 'repair'
+  id: string
+  startedAt: string
+  /** the release that runs, which is the same before and after */
+  from: DeploymentName
+  to: DeploymentName
+  /** the package to take it from; '' for all that are found */
+  path: string
+  medium: string
+  onStick: boolean
+  mended?: number | undefined
+  left?: number | undefined
+}
+
+/** A job that leads to another release. */
+export type ChangeJob = InstallJob | RollbackJob
+export type Job = ChangeJob | RepairJob
 
 /** Why a job stands or ended: the code and the sentence that a technician reads, and the values that it names. */
 export interface Cause {
@@ -64,7 +82,7 @@ export interface Cause {
 /** Taking back what was done, from this step downwards; `remains`: what was deployed could not be removed, and does not start. */
 export interface Undoing {
   at: 'undoing'
-  job: Job
+  job: ChangeJob
   step: StepName
   cause: Cause
   remains?: boolean | undefined
@@ -75,17 +93,18 @@ export type State =
   /** `paused`: until the stick is back · `waiting`: for another program, and tried again by itself */
   | { at: 'installing'; job: InstallJob; step: StepName; paused?: Cause; waiting?: Cause | undefined }
   | { at: 'rolling-back'; job: RollbackJob }
+  | { at: 'repairing'; job: RepairJob }
   | Undoing
   /** the new default waits for the reboot out of the boot with this id; `cause`: it could not be called off */
-  | { at: 'reboot'; job: Job; bootId: string; cause?: Cause | undefined }
+  | { at: 'reboot'; job: ChangeJob; bootId: string; cause?: Cause | undefined }
   /** booted into the new one, its health not yet known */
-  | { at: 'trying'; job: Job }
+  | { at: 'trying'; job: ChangeJob }
   /** it did not start or its health was bad: the previous one becomes the default again */
   | { at: 'falling-back'; job: InstallJob; cause: Cause }
   /** the previous one is the default again and waits for the reboot */
   | { at: 'returning'; job: InstallJob; bootId: string; cause: Cause }
   | { at: 'done'; job: Job }
-  | { at: 'fell-back'; job: Job; cause: Cause }
+  | { at: 'fell-back'; job: ChangeJob; cause: Cause }
   /** `remains`: the new release is on the device all the same, though it does not start */
   | { at: 'cancelled'; job: Job; cause: Cause; remains?: boolean | undefined }
   /** `stuck`: a release was started, and what runs now is not what should run and could not be left */
@@ -153,14 +172,14 @@ export function reconcile(state: State, machine: Machine): State {
 const OVERRULED: Cause = { code: 'overruled', text: 'somebody else chose another deployment for the next start' }
 
 /** @param account see Machine */
-export function notStarted(job: Job, account: string): State {
+export function notStarted(job: ChangeJob, account: string): State {
   const facts = { version: job.to.version }
   const text = `version ${job.to.version} did not start${account && ` (${account})`}`
   const cause = { code: 'boot-failed', text, facts }
   return job.kind === 'install' ? { at: 'falling-back', job, cause } : { at: 'failed', job, cause, stuck: true }
 }
 
-export function isTarget(job: Job, deployment: Booting): boolean {
+export function isTarget(job: ChangeJob, deployment: Booting): boolean {
   return job.to.commit === deployment.commit && (job.kind === 'install' || job.to.serial === deployment.serial)
 }
 
@@ -169,10 +188,13 @@ export const isOver = (state: State): boolean => ['idle', 'done', 'fell-back', '
 
 /** Is something being changed right now, so that a reboot has to wait? */
 export const isWorking = (state: State): boolean =>
-  state.at === 'installing' ? !state.paused : ['undoing', 'rolling-back', 'falling-back'].includes(state.at)
+  state.at === 'installing'
+    ? !state.paused
+    : ['undoing', 'rolling-back', 'falling-back', 'repairing'].includes(state.at)
 
 /** Can the job be called off with everything it did undone? */
 export function isCancellable(state: State): boolean {
+  if (state.at === 'repairing') return true
   if (state.at === 'installing') return state.step === 'admit' || state.step === 'stage' || state.waiting !== undefined
   return state.at === 'reboot' && !(state.job.kind === 'rollback' && state.job.untried)
 }
@@ -194,6 +216,7 @@ export function shown(state: Exclude<State, { at: 'idle' }>): JobInfo['state'] {
     case 'rolling-back':
     case 'undoing':
     case 'falling-back':
+    case 'repairing':
       return 'running'
     case 'returning':
       return 'reboot'

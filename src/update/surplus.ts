@@ -2,11 +2,11 @@
 import { readCommitObject } from '../ostree/commit-facts.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { objectPath } from '../ostree/object.ts'
-import { contentSize } from '../ostree/objects.ts'
+import { contentSize, readHere } from '../ostree/objects.ts'
 import type { Deployment } from '../ostree/status.ts'
 import { parseTree } from '../ostree/tree.ts'
 import { inBlocks } from '../ostree/walk.ts'
-import { readerOf, treeOnDevice } from './plan.ts'
+import { treeOnDevice } from './plan.ts'
 import { NOTHING, type Room, together } from './room.ts'
 
 /**
@@ -43,9 +43,18 @@ export async function freedBy(
   return freed
 }
 
+/** Bytes of the contents of all these releases, each counted once. */
+export async function sizeOfStore(engine: Engine, deployments: readonly Deployment[]): Promise<number> {
+  const contents = new Set<string>()
+  for (const { commit } of deployments) await addContents(engine, commit, contents)
+  let size = 0
+  for (const path of contents) size += contentSize(engine.repo, path) ?? 0
+  return size
+}
+
 /** Paths of the contents of a commit, as far as it can be read. */
 async function addContents(engine: Engine, commit: string, to: Set<string>): Promise<void> {
-  const read = readerOf(engine.repo)
+  const read = readHere(engine.repo)
   const seen = new Set<string>()
   const root = await readCommitObject(engine.repo, commit).catch(() => undefined)
   for (let level = root ? [root.root.tree] : []; level.length > 0; ) {

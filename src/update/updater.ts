@@ -4,16 +4,18 @@ import { asFailure, Failure } from '../base/failure.ts'
 import { privateFolder } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import { run } from '../base/run.ts'
+import { safe } from '../base/text.ts'
 import type { Config } from '../config.ts'
 import { type Media, openMedia } from '../media/media.ts'
+import { backUp } from '../ostree/backup.ts'
 import { pin, unpin } from '../ostree/deploy.ts'
 import { openEngine } from '../ostree/engine.ts'
-import { IMMUTABLE, type Leftover, sweep } from '../ostree/tidy.ts'
+import { IMMUTABLE, type Leftover, sweep, undeploy } from '../ostree/tidy.ts'
 import { loadKeys } from '../package/signature.ts'
 import { admit, type Examined } from './admit.ts'
 import { describeJob } from './describe.ts'
-import { describeDeployments, readDevice, trustFacts } from './device.ts'
-import { examineDevice } from './doctor.ts'
+import { describeDeployments, mayGo, readDevice, rollbackTarget, trustFacts } from './device.ts'
+import { examineDevice, examineStore } from './doctor.ts'
 import type { Chain } from './history.ts'
 import { openJobRoom } from './job.ts'
 import type { BootHealth } from './journal.ts'
@@ -21,19 +23,30 @@ import { examineFile, openOffers, withSource } from './offers.ts'
 import { makeProblems } from './problems.ts'
 import { recover, troubleOf } from './recover.ts'
 import { makeReserve } from './reserve.ts'
-import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
+import type {
+  Examination,
+  HistoryEntry,
+  InstallRequest,
+  Problem,
+  RepairRequest,
+  RollbackRequest,
+  Snapshot,
+} from './snapshot.ts'
 import { isOver, isWorking, type State } from './state.ts'
 
 export interface Updater {
   snapshot(): Snapshot
   install(request: InstallRequest): Promise<void>
   rollback(request: RollbackRequest): Promise<void>
+  repair(request: RepairRequest): Promise<void>
+  /** @throws Failure `busy`, `not-found`, `not-removable` */
+  remove(index: number): Promise<void>
   cancel(): Promise<void>
   reboot(): Promise<void>
   setPinned(index: number, pinned: boolean): Promise<void>
   history(): Promise<HistoryEntry[]>
   verifyHistory(): Promise<Chain>
-  doctor(): Promise<Examination[]>
+  doctor(deep: boolean): Promise<Examination[]>
   close(): Promise<void>
 }
 
@@ -169,6 +182,7 @@ export async function openUpdater(
   async function lookAgain(): Promise<void> {
     await lookAtDevice()
     try {
+      if (isOver(journal.read().state)) await backUp(engine, config.state)
       // Most devices are switched off at the plug.
       await room.takeOverSettings(true)
       if (!journal.isSaved()) await journal.write({})
@@ -199,6 +213,26 @@ export async function openUpdater(
     }
   }
 
+  /** An operator without a root shell makes room. */
+  async function removeRelease(index: number): Promise<Leftover[]> {
+    if (!isOver(journal.read().state))
+      throw new Failure('busy', 'cannot remove a release: another job is not over yet. See: superblock status')
+    const { deployments } = await refreshDevice()
+    const one = deployments.find(each => each.index === index)
+    if (!one)
+      throw new Failure('not-found', `cannot remove deployment ${index}: there is none. See: superblock deployments`)
+    if (!mayGo(one, rollbackTarget(deployments, entries, journal.read().left)))
+      throw new Failure(
+        'not-removable',
+        `cannot remove version ${safe(one.version)}: it runs, starts next, is pinned, or is what a rollback returns to. See: superblock deployments`,
+      )
+    const left = await undeploy(engine, index)
+    await history.add('removed', { commit: one.commit, version: one.version })
+    entries = await history.entries()
+    await refreshDevice()
+    return left
+  }
+
   const media: Media = openMedia(config.media, work, {
     change: changed,
     found: (medium, file) => offers.found(medium, file),
@@ -220,7 +254,7 @@ export async function openUpdater(
     setInterval(() => void lookAgain().finally(() => offers.again(DEVICE_FAULTS)), DEVICE_TICK * 1000),
   ]
 
-  void room.advance().then(checkBoot).finally(changed)
+  void room.advance().then(checkBoot).finally(changed).then(lookAgain)
 
   return {
     snapshot() {
@@ -249,6 +283,11 @@ export async function openUpdater(
     },
     install: request => room.install(request),
     rollback: request => room.rollback(request),
+    repair: request => room.repair(request),
+    async remove(index) {
+      tidied(await removeRelease(index))
+      onChange()
+    },
     cancel: () => room.cancel(),
     reboot,
     async setPinned(index, pinned) {
@@ -261,7 +300,10 @@ export async function openUpdater(
     },
     history: async () => history.entries(),
     verifyHistory: () => history.verify(),
-    doctor: () => examineDevice(config, engine),
+    async doctor(deep) {
+      const checks = await examineDevice(config, engine)
+      return deep ? [...checks, await examineStore(config, engine, device.deployments)] : checks
+    },
     async close() {
       for (const timer of timers) clearInterval(timer)
       await Promise.all([atMost(STOP.job, room.stop()), atMost(STOP.media, media.close().then(offers.idle))])

@@ -19,10 +19,10 @@ import { giveUpReserve, makeReserve } from './reserve.ts'
 import type { ReleaseName } from './snapshot.ts'
 import {
   type Cause,
+  type ChangeJob,
   type InstallJob,
   isOver,
   isTarget,
-  type Job,
   notStarted,
   type RollbackJob,
   type State,
@@ -31,7 +31,7 @@ import { clearTrial, passOver } from './trial.ts'
 
 export interface Verdicts {
   /** The job's target runs: is it good? Undefined when that was interrupted. */
-  judge(job: Job): Promise<State | undefined>
+  judge(job: ChangeJob): Promise<State | undefined>
   /** Let the checks that run be the last ones: an operator has decided otherwise. */
   interrupt(): void
   /** It is not good: the one before becomes the default again. */
@@ -69,7 +69,7 @@ export function makeVerdicts(core: Core): Verdicts {
   }
 
   /** A release counts as left once the one that was wanted instead runs: a rollback that is called off leaves no trace. */
-  async function changeSides(job: Job): Promise<void> {
+  async function changeSides(job: ChangeJob): Promise<void> {
     const { [job.to.commit]: _, ...left } = journal.read().left
     if (job.kind === 'rollback' && job.from.commit !== job.to.commit) left[job.from.commit] = job.reason
     await journal.write({ left })
@@ -116,7 +116,7 @@ export function makeVerdicts(core: Core): Verdicts {
     })
   }
 
-  async function judge(job: Job): Promise<State | undefined> {
+  async function judge(job: ChangeJob): Promise<State | undefined> {
     if (job.kind === 'rollback') await changeSides(job)
     else {
       // It starts all the same: the boot loader has not done what it was told.
@@ -167,7 +167,7 @@ export function makeVerdicts(core: Core): Verdicts {
     await endOther()
   }
 
-  async function unhealthy(job: Job, { checks }: BootHealth): Promise<State> {
+  async function unhealthy(job: ChangeJob, { checks }: BootHealth): Promise<State> {
     const failing = checks.filter(check => check.required && !check.ok)
     const check = failing.map(({ name }) => name).join(', ')
     const [only, ...more] = failing

@@ -10,7 +10,7 @@ import { listen, makeApp, makeChanges } from '../../src/control/server.ts'
 import type { Chain } from '../../src/update/history.ts'
 import { snapshot } from './snapshots.ts'
 
-type Verb = 'install' | 'rollback' | 'cancel' | 'reboot' | 'pin' | 'unpin'
+type Verb = 'install' | 'rollback' | 'cancel' | 'repair' | 'remove' | 'reboot' | 'pin' | 'unpin'
 
 export interface Control {
   socket: string
@@ -58,6 +58,8 @@ export async function makeControl(): Promise<Control> {
       },
       install: request => ask('install', request),
       rollback: request => ask('rollback', request),
+      repair: request => ask('repair', request),
+      remove: index => ask('remove', index),
       cancel: () => ask('cancel'),
       reboot: () => ask('reboot'),
       setPinned: (index, pinned) => ask(pinned ? 'pin' : 'unpin', index),

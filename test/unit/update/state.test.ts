@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { sentence } from '../../../src/update/describe.ts'
 import {
+  type ChangeJob,
   type InstallJob,
   isCancellable,
   isOver,
-  type Job,
   type Machine,
   type RollbackJob,
   reconcile,
@@ -64,7 +64,7 @@ describe('the machine is believed before the journal', () => {
     expect(reconcile(admitting, machine('y', fresh))).toBe(admitting)
   })
   it('power cut in a cancel, and what was to be cancelled runs: it goes back, or has gone back already', () => {
-    const undoing = (job: Job): State => ({ at: 'undoing', job, step: 'settle', cause })
+    const undoing = (job: ChangeJob): State => ({ at: 'undoing', job, step: 'settle', cause })
     expect(reconcile(undoing(install), machine('y', fresh))).toEqual({ at: 'falling-back', job: install, cause })
     expect(at(undoing(install), machine('y', old, fresh))).toBe('undoing')
     expect(at(undoing(rollback), machine('y', old))).toBe('trying')
