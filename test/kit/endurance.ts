@@ -142,12 +142,14 @@ async function onTrial(device: Device): Promise<string[]> {
   return block.includes('trial_id') ? ['trial.json'] : []
 }
 
+const STATE_FILES = ['boot-files.json', 'history.jsonl', 'inbox', 'reserve', 'staging', 'state.json', 'state.spare']
+
 /** Files that are there and should not be. */
 async function leftovers(device: Device): Promise<string[]> {
   const state = stateFolder(device)
   const repo = join(device.sysroot, 'ostree/repo')
   const belong: [string, string[]][] = [
-    [state, ['history.jsonl', 'inbox', 'reserve', 'staging', 'state.json', 'state.spare', ...(await onTrial(device))]],
+    [state, [...STATE_FILES, ...(await onTrial(device))]],
     [join(state, 'staging'), []],
     [join(device.folder, 'shared/engine'), ['engine.lock', 'program.lock']],
     [join(repo, 'tmp'), ['cache']],

@@ -69,7 +69,7 @@ const BY_NAME: Record<string, readonly string[]> = {
   mediumState: ['reading', 'ready', 'trouble'],
   event: [
     ...['installed', 'good', 'unhealthy', 'fell-back', 'rollback', 'cancelled', 'failed', 'journal-damaged'],
-    'unreadable',
+    ...['unreadable', 'removed', 'repaired', 'mended'],
   ],
   short: REFUSALS,
   what: Object.keys(english.what),
