@@ -33,7 +33,11 @@ const withFurnishings = (command: Command) =>
   command
     .option('--initramfs <file>', "an initramfs that starts OSTree (default: the sysroot's, or its dracut makes one)")
     .option('--kernel-args <arguments>', 'kernel arguments; with init= among them there is no initramfs')
-    .option('--trusted-key <file>', 'public key whose packages devices accept; may be repeated', several)
+    .option(
+      '--trusted-key <file>',
+      'public key whose packages devices accept, or a revocation of one; may be repeated',
+      several,
+    )
     .option('--grub2-cfg-generator <file>', "program that writes GRUB's menu, instead of ours")
     .option(
       '--uboot-env-file <file>',

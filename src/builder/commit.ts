@@ -21,7 +21,7 @@ import { explainDisk } from './disk.ts'
 import { checkRelease, timestampOf } from './draft.ts'
 import { checkFollowed } from './follow.ts'
 import { withGpgHome } from './gpg.ts'
-import { checkHoldable } from './holdable.ts'
+import { checkHoldable, sayOwner } from './holdable.ts'
 import { isCanonical, type OwnerOptions, sayOwners } from './owners.ts'
 import { checkTree, KARGS } from './tree/check.ts'
 import { commitView, folderView } from './tree/view.ts'
@@ -118,7 +118,9 @@ export async function commit(options: CommitOptions, work: Work): Promise<Commit
   const now = await readCommit(repo, made)
   // What is in an archive, or in another repository, can be looked at only now. Until its ref is set nothing is released.
   if (!('dir' in source)) await checkFollowed(doing, commitView(repo, now), keyless, work)
-  checkHoldable(doing, await objectsOf(repo, now))
+  const objects = await objectsOf(repo, now)
+  checkHoldable(doing, objects)
+  sayOwner(objects, work)
   if (parent) await compare(repo, parent, now, work)
   work.signal.throwIfAborted()
   await setRef(repo, ref, made)

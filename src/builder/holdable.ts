@@ -4,6 +4,7 @@ import { bytes, safe } from '../base/text.ts'
 import type { StoredObject } from '../ostree/contents.ts'
 import { nameTrouble } from '../ostree/metadata.ts'
 import { LIMITS } from '../package/limits.ts'
+import type { Work } from './work.ts'
 
 /** Things that are named, the others are counted. */
 const NAMED = 5
@@ -25,6 +26,15 @@ export function checkHoldable(doing: string, objects: readonly StoredObject[]): 
   if (found.length === 0) return
   const list = [...found.slice(0, NAMED), ...(found.length > NAMED ? [`and ${found.length - NAMED} more`] : [])]
   throw new Failure('unfit', `cannot ${doing}: no device could hold it: ${list.join('; ')}`)
+}
+
+/** A system in which nothing is root's was committed by an ordinary user, whose ids mean nobody, or somebody else, on a device. */
+export function sayOwner(objects: readonly StoredObject[], work: Work): void {
+  const owners = new Set(objects.flatMap(({ is }) => (is ? [is.uid] : [])))
+  if (owners.size > 0 && !owners.has(0))
+    work.note(
+      `WARNING: nothing in this release belongs to root, but to the user ${[...owners].slice(0, NAMED).join(', ')}. Was it committed by an ordinary user? superblock-builder commit makes it root's, also from a repository (--from-repo).`,
+    )
 }
 
 function trouble({ path, place, size, is }: StoredObject): string | undefined {

@@ -13,7 +13,7 @@ import { OTA_JSON } from './commit.ts'
 import { accepted, lookAt } from './consequences.ts'
 import { makeDeltas } from './delta.ts'
 import { checkDraft, type Draft, timestampOf } from './draft.ts'
-import { checkHoldable } from './holdable.ts'
+import { checkHoldable, sayOwner } from './holdable.ts'
 import { prepareSigners, type SignerOptions } from './signers.ts'
 import { readSuperblock } from './superblock-file.ts'
 import { type Work, withScratch } from './work.ts'
@@ -174,6 +174,7 @@ async function fromRepo(
   const repo = options.ostreeRepo
   const objects = await objectsOf(repo, commit)
   checkHoldable(`pack ${commit.checksum}`, objects)
+  sayOwner(objects, work)
   const { deltas, leftOut } = await makeDeltas(repo, options.from ?? [], commit, objects, scratch, work)
   const members: NewMember[] = [
     ...repository(ref, commit.checksum),
@@ -205,6 +206,7 @@ async function fromSuperblock(
   await work.progress('unpacking the superblock', () => applyDelta(repo, file, work.signal))
   const objects = await objectsOf(repo, commit)
   checkHoldable(`pack ${file}`, objects)
+  sayOwner(objects, work)
   const members = objects.map(({ path, unpacked }) => ({ path, unpacked, file: join(repo, path) }))
   return { repo, members: [...repository(ref, commit.checksum), ...members], deltas: [], leftOut: [] }
 }

@@ -25,6 +25,7 @@ import { release } from '../../src/builder/release.ts'
 import { type SysrootOptions, sysroot } from '../../src/builder/sysroot.ts'
 import type { Work } from '../../src/builder/work.ts'
 import { makeKey } from '../../src/package/signature.ts'
+import { armorKey, handKey, packet, revocationOf } from '../kit/openpgp.ts'
 import { PROJECT } from '../kit/project.ts'
 import { cpio, type Files, KERNEL, makeRootfs } from '../kit/rootfs.ts'
 
@@ -243,6 +244,23 @@ describe.runIf(root)('what is given on the way (needs root)', () => {
     )
   })
 
+  test('a revocation of a key is taken like a key, and ends it', async () => {
+    const [key, other] = [handKey(), await makeKey({ userId: 'Acme <a@acme.example>' })]
+    await writeFile(path('hand.asc'), key.publicKey())
+    await writeFile(path('other.asc'), other.publicKey)
+    await writeFile(path('hand.rev'), armorKey(packet(2, revocationOf(key))))
+    const nobody = { 'usr/lib/superblock/keys/nobody.asc': null }
+    const input = await makeRootfs(fresh('rootfs'), nobody)
+    const given = ['hand.asc', 'hand.rev'].map(path)
+    const revoked = convert({ sysrootImagePath: input, trustedKey: given })
+    await expect(revoked).rejects.toMatchObject({
+      code: 'no-usable-key',
+      message: expect.stringMatching(/it was revoked/),
+    })
+    const tree = await convert({ sysrootImagePath: input, trustedKey: [...given, path('other.asc')] })
+    expect((await readdir(join(tree, 'usr/lib/superblock/keys'))).sort()).toEqual(['hand.asc', 'hand.rev', 'other.asc'])
+  })
+
   test('an initramfs takes the place of the own one', async () => {
     await writeFile(path('own.img'), cpio(['usr/lib/ostree/ostree-prepare-root', 'lib/modules/x/ext4.ko']))
     const tree = await convert({ initramfs: path('own.img') })
@@ -253,6 +271,8 @@ describe.runIf(root)('what is given on the way (needs root)', () => {
 
   test.each([
     ['a key that is none', 'bad-key', { trustedKey: [join(PROJECT, 'package.json')] }],
+    ['a key that is not there', 'bad-key', { trustedKey: [join(PROJECT, 'nowhere.asc')] }],
+    ['a folder of keys', 'bad-key', { trustedKey: [PROJECT] }],
     ['certificates without a remote', 'usage', { tlsCaPath: join(PROJECT, 'package.json') }],
     ["settings that are OSTree's own", 'bad-value', { ubootEnvFile: join(PROJECT, 'test/golden/uboot-own.txt') }],
     ['a file that is not there', 'bad-value', { gpgTrustedKeyring: '/nowhere/ring.gpg' }],

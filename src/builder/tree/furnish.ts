@@ -5,7 +5,7 @@ import { chmod, copyFile, readlink, rm, stat, symlink, writeFile } from 'node:fs
 import { basename, dirname, extname, join } from 'node:path'
 import { errno, Failure } from '../../base/failure.ts'
 import { findShared } from '../../base/program.ts'
-import { loadKeys } from '../../package/signature.ts'
+import { isKeyName, loadKeys } from '../../package/keyring.ts'
 import { uEnvOf } from '../uboot.ts'
 import { KARGS } from './check.ts'
 import { inside, newPath, walk } from './inside.ts'
@@ -92,12 +92,13 @@ async function place(tree: string, path: string, mode: number | undefined, make:
   if (mode !== undefined) await chmod(to, mode)
 }
 
-/** The name under which a device takes a file for a key. @throws Failure `bad-key` */
+/** The name under which a device takes a file for a key, or for a revocation of one. @throws Failure `bad-key` */
 async function keyName(file: string): Promise<string> {
-  const { keys, problems } = await loadKeys([file])
+  if (!(await stat(file).catch(() => undefined))?.isFile())
+    throw new Failure('bad-key', `cannot use ${file}: there is no such file`)
+  const { problems } = await loadKeys([file])
   if (problems[0] !== undefined) throw new Failure('bad-key', problems[0])
-  if (keys.length === 0) throw new Failure('bad-key', `cannot use ${file}: there is no public key in it`)
-  return /\.(asc|pgp|gpg)$/.test(file) ? basename(file) : `${basename(file)}.asc`
+  return isKeyName(basename(file)) ? basename(file) : `${basename(file)}.asc`
 }
 
 async function addRemote(
