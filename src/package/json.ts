@@ -7,12 +7,10 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 
 /**
  * @param depth how deep arrays and objects may nest
- * @param free the key of the outermost object whose value may have numbers of all kinds; elsewhere they are digits alone. Without it
- *   all may
  * @throws Error saying what is wrong, without "cannot"
  */
-export function parseJson(bytes: Uint8Array, depth: number, free?: string): Json {
-  const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+export function parseJson(bytes: Uint8Array, depth: number): Json {
+  const text = textOf(bytes)
   let value: Json
   try {
     value = JSON.parse(text)
@@ -20,17 +18,30 @@ export function parseJson(bytes: Uint8Array, depth: number, free?: string): Json
     // V8's message quotes the text, which nobody has checked
     throw new Error('it is not JSON')
   }
-  checkStructure(text, depth, free)
+  checkStructure(text, depth)
   return value
 }
 
+const textOf = (bytes: Uint8Array) => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+
+/**
+ * That whole numbers are written in digits alone, where one reader takes `1.0` for one and another does not.
+ * @param bytes that parseJson has parsed
+ * @param free the key of the outermost object whose value may have numbers of all kinds
+ * @throws Error saying what is wrong, without "cannot"
+ */
+export function checkIntegers(bytes: Uint8Array, free: string): void {
+  for (const { lexeme, outermost } of numbers(textOf(bytes)))
+    if (outermost !== free && !/^\d+$/.test(lexeme))
+      throw new Error(`it has the number ${shown(lexeme)}, which is not written in digits alone`)
+}
+
 /** `text` is known to be JSON, so that strings, brackets and numbers are all there is to look at. */
-function checkStructure(text: string, depth: number, free: string | undefined): void {
-  const token = /"(?:[^"\\]|\\.)*"|[{}[\]]|-?\d[\d.eE+-]*/g
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]]|-?\d[\d.eE+-]*/g
+
+function checkStructure(text: string, depth: number): void {
   const open: (Set<string> | undefined)[] = []
-  let outermost: string | undefined
-  for (let found = token.exec(text); found; found = token.exec(text)) {
-    const [lexeme] = found
+  for (const { 0: lexeme, index } of text.matchAll(TOKEN))
     if (lexeme === '{' || lexeme === '[') {
       open.push(lexeme === '{' ? new Set() : undefined)
       if (open.length > depth) throw new Error(`it is nested deeper than ${depth} levels`)
@@ -39,16 +50,23 @@ function checkStructure(text: string, depth: number, free: string | undefined): 
     } else if (lexeme[0] !== '"') {
       if (isRounded(lexeme))
         throw new Error(`it has the number ${shown(lexeme)}, which would be rounded; make it a string`)
-      if (free !== undefined && outermost !== free && !/^\d+$/.test(lexeme))
-        throw new Error(`it has the number ${shown(lexeme)}, which is not written in digits alone`)
-    } else if (isKey(text, token.lastIndex)) {
+    } else if (isKey(text, index + lexeme.length)) {
       const key: string = JSON.parse(lexeme) // so that "a" and "\u0061" are the same key
       const keys = open.at(-1)
       if (keys?.has(key)) throw new Error(`the key ${JSON.stringify(key)} is there twice`)
       keys?.add(key)
-      if (open.length === 1) outermost = key
     }
-  }
+}
+
+/** Every number, with the key of the outermost object under which it is. */
+function* numbers(text: string): Generator<{ lexeme: string; outermost: string | undefined }> {
+  let level = 0
+  let outermost: string | undefined
+  for (const { 0: lexeme, index } of text.matchAll(TOKEN))
+    if (lexeme === '{' || lexeme === '[') level++
+    else if (lexeme === '}' || lexeme === ']') level--
+    else if (lexeme[0] !== '"') yield { lexeme, outermost }
+    else if (level === 1 && isKey(text, index + lexeme.length)) outermost = JSON.parse(lexeme)
 }
 
 const shown = (number: string) => (number.length > 40 ? `${number.slice(0, 40)}…` : number)

@@ -1,7 +1,7 @@
 /** The manifest: the signed page that says what a package is. It is parsed only after its signatures were found good. */
 import * as v from 'valibot'
 import { Failure } from '../base/failure.ts'
-import { type Json, parseJson, sortKeys } from './json.ts'
+import { checkIntegers, type Json, parseJson, sortKeys } from './json.ts'
 import { LIMITS } from './limits.ts'
 
 export interface Manifest {
@@ -98,7 +98,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   if (bytes.length > LIMITS.manifest) throw bad(`it has more than ${LIMITS.manifest} bytes`)
   let value: Json
   try {
-    value = parseJson(bytes, LIMITS.depth, 'metadata')
+    value = parseJson(bytes, LIMITS.depth)
   } catch (error) {
     throw bad(error instanceof Error ? error.message : String(error), error)
   }
@@ -108,6 +108,11 @@ export function parseManifest(bytes: Uint8Array): Manifest {
       'unsupported-format',
       `cannot use the package: it has format ${format} and this program knows format 1; update the device in smaller steps`,
     )
+  try {
+    checkIntegers(bytes, 'metadata')
+  } catch (error) {
+    throw bad((error as Error).message, error)
+  }
   const result = v.safeParse(Schema, value)
   if (!result.success) {
     const [issue] = result.issues

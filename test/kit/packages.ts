@@ -57,8 +57,8 @@ export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256
 
 /** A commit object as ostree makes one, of an empty tree: version 2.0, for acme/gateway, of the manifest's time. */
 const COMMIT_OBJECT = Buffer.from(
-  'dmVyc2lvbgAyLjAAAHMIAG9zdHJlZS5yZWYtYmluZGluZwAAAAAAAGFjbWUvZ2F0ZXdheQANAGFzEw86Mi4wAAAAAAAAAAAAAAAAAGl+l4BuNAuc' +
-    '/7N6mJylROa7eAoseJAdP7M3OHaFEaMGF6+gHURqDvEbfMFn87YD5YXH7u62dfqkEtXsc/YpiOsLbFSIcEFAPDw8',
+  'dmVyc2lvbgAyLjAAAHMIAG9zdHJlZS5yZWYtYmluZGluZwAAAAAAAGFjbWUvZ2F0ZXdheQANAGFzEw86Mi4wIDUwAAAAAAAAAAAAAGl+l4BuNAuc' +
+    '/7N6mJylROa7eAoseJAdP7M3OHaFEaMGF6+gHURqDvEbfMFn87YD5YXH7u62dfqkEtXsc/YpiOsLbFSIcERDPDw8',
   'base64',
 )
 export const COMMIT = sha256(COMMIT_OBJECT)
