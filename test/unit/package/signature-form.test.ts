@@ -72,7 +72,8 @@ test.each([
     'tampered',
   ],
   ['a critical key expiration', all(issuer, time, subpacket(9, u32(0), { critical: true })), id, 'tampered'],
-  ['a signature target', all(issuer, time, subpacket(31, Buffer.alloc(34))), id, 'tampered'],
+  ['a signature target', all(issuer, time, subpacket(31, all(Buffer.from([22, 8]), Buffer.alloc(32)))), id, 'tampered'],
+  ['a signature in it', all(issuer, time, subpacket(32, key.signature({ type: 0, data: MANIFEST }))), id, 'tampered'],
   ['a revocation key', all(issuer, time, subpacket(12, Buffer.alloc(22))), id, 'tampered'],
 ])('a signature with %s is tampered with', async (_, hashed, unhashed, imported) => {
   expect(await outcome(hashed, unhashed)).toEqual(['tampered', imported])
