@@ -40,6 +40,7 @@ async function generate(fstab: string | undefined, disks: Record<string, readonl
   return { stderr, files, text, link }
 }
 
+const BOOT = ['normal/boot.automount', 'normal/boot.mount']
 const EFI = [
   'normal/efi.automount',
   'normal/efi.mount',
@@ -53,20 +54,25 @@ const VAR = [
 
 test('the EFI partition is mounted when it is looked at, and /var before all that needs it', async () => {
   const { stderr, files, text, link } = await generate('LABEL=superblock-root / ext4 defaults 0 1\n', { sda: NAMES })
-  expect([stderr, files]).toEqual(['', [...VAR, ...EFI]])
+  expect([stderr, files]).toEqual(['', [...VAR, ...BOOT, ...EFI]])
   expect(await text('normal/efi.mount')).toContain('What=/dev/sda2\nWhere=/efi\nType=vfat\nOptions=umask=0077\n')
   expect(await text('early/var.mount')).toContain('What=/dev/sda4\nWhere=/var\nType=ext4\n')
   expect(await text('early/var.mount')).toContain('Requires=systemd-fsck@dev-sda4.service\n')
   expect(await link('early/local-fs.target.requires/var.mount')).toBe('../var.mount')
   expect(await link('normal/local-fs.target.wants/efi.automount')).toBe('../efi.automount')
+  // Where systemd itself would mount it.
+  expect(await link('normal/boot.automount')).toBe('/dev/null')
+  expect(await text('normal/boot.mount')).toContain('What=/sysroot/boot\nWhere=/boot\nOptions=bind\n')
 })
 
 test("what a device's fstab says goes before, and comments do not", async () => {
   const disks = { sda: NAMES }
-  expect((await generate('PARTLABEL=x /efi vfat\nLABEL=y /var ext4\n', disks)).files).toEqual([])
-  expect((await generate('PARTLABEL=x /efi vfat\n', disks)).files).toEqual(VAR)
-  expect((await generate('#PARTLABEL=x /efi vfat\n# /var\n', disks)).files).toEqual([...VAR, ...EFI])
-  expect(await generate(undefined, disks)).toMatchObject({ stderr: '', files: [...VAR, ...EFI] })
+  const all = [...VAR, ...BOOT, ...EFI]
+  expect((await generate('x /boot ext4\nPARTLABEL=x /efi vfat\nLABEL=y /var ext4\n', disks)).files).toEqual([])
+  expect((await generate('PARTLABEL=x /efi vfat\n', disks)).files).toEqual([...VAR, ...BOOT])
+  expect((await generate('x /boot ext4\n', disks)).files).toEqual([...VAR, ...EFI])
+  expect((await generate('#PARTLABEL=x /efi vfat\n# /var\n', disks)).files).toEqual(all)
+  expect(await generate(undefined, disks)).toMatchObject({ stderr: '', files: all })
 })
 
 test('only the disk of the root file system is looked at', async () => {
