@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { asFailure, errno, Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
+import { safe } from '../base/text.ts'
 import { isRefusalCode } from '../trust.ts'
 import type { Updater } from '../update/updater.ts'
 import type { ErrorBody, Snapshot } from './protocol.ts'
@@ -189,7 +190,9 @@ function answer(response: ServerResponse, status: number, value: unknown): void 
 function refuse(response: ServerResponse, { code, message, facts }: Failure): void {
   if (response.headersSent) return void response.destroy()
   const status = STATUS[code] ?? (isRefusalCode(code) ? 422 : 500)
-  answer(response, status, { error: { code, message, ...(facts && { facts }) } } satisfies ErrorBody)
+  answer(response, status, {
+    error: { code, message: safe(message, 2000), ...(facts && { facts }) },
+  } satisfies ErrorBody)
 }
 
 /**

@@ -2,6 +2,7 @@
 import { diskTrouble } from '../base/disk.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { abortable, unlessAborted } from '../base/source.ts'
+import { safe } from '../base/text.ts'
 import { setDefault } from '../ostree/rollback.ts'
 import { type Core, causeOf } from './core.ts'
 import type { Offer } from './offers.ts'
@@ -34,7 +35,8 @@ const waiting = (code: string, why: string): Cause => ({
 /** The device's own disk is what failed: what comes from the stick or from a hook is a failure with a code of its own. */
 function ofDisk(error: unknown, { path }: InstallJob): Failure | undefined {
   if (error instanceof Failure && error.code !== 'command-failed') return undefined
-  const because = (code: string, why: string) => new Failure(code, `cannot install ${path}: ${why}`, { cause: error })
+  const because = (code: string, why: string) =>
+    new Failure(code, `cannot install ${safe(path)}: ${why}`, { cause: error })
   switch (diskTrouble(error)) {
     case 'full':
       return because('disk-full', "the device's disk is full. Remove something, then try again")
@@ -125,7 +127,7 @@ export function makeInstalling(core: Core): Installing {
 
   function afterFailure(job: InstallJob, step: StepName, error: unknown): State {
     if (aborter.signal.aborted) return { at: 'undoing', job, step, cause: { code: 'cancelled', text: 'cancelled' } }
-    const failure = ofDisk(error, job) ?? asFailure(error, `install ${job.path}`)
+    const failure = ofDisk(error, job) ?? asFailure(error, `install ${safe(job.path)}`)
     log.warn({ err: failure, code: failure.code, step }, 'a step failed')
     if (failure.code === 'media-error' && !retried) {
       retried = true
