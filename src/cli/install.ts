@@ -2,7 +2,9 @@
 import { realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Failure } from '../base/failure.ts'
+import { bytesOf, nameOf } from '../base/names.ts'
 import { safe } from '../base/text.ts'
+import type { Client } from '../control/client.ts'
 import type { InstallRequest } from '../control/protocol.ts'
 import type { Context } from './context.ts'
 import { EXIT, usage } from './exit.ts'
@@ -15,8 +17,9 @@ export async function install(
   options: { allowDowngrade?: boolean; wait: boolean },
 ): Promise<number> {
   const request: InstallRequest = await named(what)
-  if (options.allowDowngrade) request.allowDowngrade = true
   const service = await client()
+  if (request.id !== undefined) Object.assign(request, await shown(service, request.id))
+  if (options.allowDowngrade) request.allowDowngrade = true
   const job = await service.install(request)
   if (!options.wait) {
     if (json) sayJson(io, { job })
@@ -30,13 +33,22 @@ export async function install(
 }
 
 /** Folders may be links, as /home and /root are on these systems; the file itself may not, and the service sees to that. */
-const withoutLinks = async (path: string) =>
-  join(await realpath(dirname(path)).catch(() => dirname(path)), basename(path))
+async function withoutLinks(path: string): Promise<string> {
+  const folder = await realpath(bytesOf(dirname(path)), { encoding: 'buffer' }).then(nameOf, () => dirname(path))
+  return join(folder, basename(path))
+}
+
+/** The file that `list` shows for an id: it is that one which is meant. The service says what is wrong with any other id. */
+async function shown(service: Client, id: string): Promise<InstallRequest> {
+  const named = (await service.status()).offers.filter(offer => offer.id.startsWith(id))
+  const chosen = named.find(({ preferred }) => preferred)
+  return chosen && named.every(offer => offer.id === chosen.id) ? { id: chosen.id, path: chosen.path } : {}
+}
 
 /** A path where there is such a file, else an id. */
-async function named(what: string): Promise<{ path: string } | { id: string }> {
+async function named(what: string): Promise<InstallRequest> {
   const path = await withoutLinks(resolve(what))
-  const found = await stat(path).catch(() => undefined)
+  const found = await stat(bytesOf(path)).catch(() => undefined)
   if (found?.isDirectory()) throw usage(`cannot install ${what}: it is a folder; name the .superblock file in it`)
   if (found) return { path }
   if (/^[0-9a-f]{8,64}$/i.test(what)) return { id: what.toLowerCase() }

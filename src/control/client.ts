@@ -27,6 +27,8 @@ export interface Client {
   reboot(): Promise<void>
   pin(index: number): Promise<void>
   unpin(index: number): Promise<void>
+  /** delete a deployment that may go */
+  remove(index: number): Promise<void>
   history(verify: true): Promise<{ entries: HistoryEntry[]; chain: Chain }>
   history(verify?: false): Promise<{ entries: HistoryEntry[] }>
   doctor(): Promise<{ checks: Examination[] }>
@@ -53,6 +55,7 @@ export function connect(socket: string): Client {
     reboot: async () => void (await post('/v1/reboot')),
     pin: async index => void (await post('/v1/pin', { index })),
     unpin: async index => void (await post('/v1/unpin', { index })),
+    remove: async index => void (await post('/v1/remove', { index })),
     history: (verify?: boolean) => get(verify ? '/v1/history?verify=1' : '/v1/history') as Promise<never>,
     doctor: () => get('/v1/doctor') as Promise<{ checks: Examination[] }>,
   }

@@ -127,7 +127,7 @@ export function makeInstalling(core: Core): Installing {
 
   function afterFailure(job: InstallJob, step: StepName, error: unknown): State {
     if (aborter.signal.aborted) return { at: 'undoing', job, step, cause: { code: 'cancelled', text: 'cancelled' } }
-    const failure = ofDisk(error, job) ?? asFailure(error, `install ${safe(job.path)}`)
+    const failure = damaged(ofDisk(error, job) ?? asFailure(error, `install ${safe(job.path)}`), job)
     log.warn({ err: failure, code: failure.code, step }, 'a step failed')
     if (failure.code === 'media-error' && !retried) {
       retried = true
@@ -140,6 +140,17 @@ export function makeInstalling(core: Core): Installing {
     }
     // A job that had gone on from what was staged leaves nothing, either.
     return { at: 'undoing', job, step: step === 'admit' ? 'stage' : step, cause: causeOf(failure) }
+  }
+
+  /** What was found damaged is remembered of the file; that another copy is there is said. */
+  function damaged(failure: Failure, { path, offer }: InstallJob): Failure {
+    if (failure.code !== 'tampered') return failure
+    core.offers().damaged(path, failure)
+    const other = core.offers().copies(offer)[0]
+    if (!other?.verdict.fits) return failure
+    const advice = `Another copy of the package was not found damaged: ${safe(other.path)}. Install that one`
+    const facts = { ...failure.facts, other: other.path }
+    return new Failure(failure.code, `${failure.message}. ${advice}`, { cause: failure, facts })
   }
 
   async function settled(job: InstallJob): Promise<State> {

@@ -10,16 +10,18 @@ import { type Media, openMedia } from '../media/media.ts'
 import { cleanup, pin, unpin } from '../ostree/deploy.ts'
 import { openEngine } from '../ostree/engine.ts'
 import { thawBoot } from '../ostree/thaw.ts'
+import { verifyMember } from '../package/read.ts'
 import { loadKeys } from '../package/signature.ts'
 import { admit, type Examined } from './admit.ts'
 import { describeJob } from './describe.ts'
 import { describeDeployments, later, machineOf, readDevice, trustFacts } from './device.ts'
 import { examineDevice } from './doctor.ts'
+import { withSource } from './examine.ts'
 import { type Chain, openHistory, remembered } from './history.ts'
 import { hooksFolder } from './hooks.ts'
 import { openJobRoom } from './job.ts'
 import { type BootHealth, openJournal } from './journal.ts'
-import { examineFile, openOffers, withSource } from './offers.ts'
+import { openOffers } from './offers.ts'
 import { makeReserve } from './reserve.ts'
 import type { Examination, HistoryEntry, InstallRequest, Problem, RollbackRequest, Snapshot } from './snapshot.ts'
 import { dropStagingExcept } from './staging.ts'
@@ -107,10 +109,13 @@ export async function openUpdater(
     required: config.signatures.required,
     allowDowngrade,
   })
-  const look = async (path: string, examined: Examined) =>
-    withSource(await media.open(path), async source =>
-      admit(source, await judges(false), engine, config.state, examined),
-    )
+  const look = async (path: string, examined: Examined, suspect?: string) =>
+    withSource(await media.open(path), async source => {
+      const admitted = await admit(source, await judges(false), engine, config.state, examined)
+      const member = 'wanted' in admitted ? admitted.wanted.find(one => one.path === suspect) : undefined
+      if (member) await verifyMember(source, member)
+      return admitted
+    })
   /** What the verdicts rest on beside the packages themselves. */
   const grounds = () => JSON.stringify([device.deployments, device.newest, journal.read().epochFloor])
   let judgedBy = grounds()
@@ -134,7 +139,7 @@ export async function openUpdater(
     },
     log,
     offers: () => offers,
-    examine: path => examineFile(look, path, { medium: media.holding(path)?.path ?? '', size: 0 }),
+    examine: (path, id) => offers.atNow(path, media.holding(path)?.path ?? '', id),
     open: path => media.open(path),
     device: refreshDevice,
     judges,
@@ -169,11 +174,22 @@ export async function openUpdater(
     const waits = state.at === 'returning' || (state.at === 'reboot' && config.reboot.policy === 'auto')
     if (waits) rebootAt ??= Date.now() + config.reboot.delay * 1000
     else rebootAt = undefined
-    const best = config.install.policy === 'auto' && isOver(state) ? offers.best() : undefined
+    // Another copy of what was damaged may be whole.
+    if (state.at === 'failed' && state.cause.code === 'tampered' && state.job.kind === 'install')
+      attempted.delete(state.job.offer)
+    const best = config.install.policy === 'auto' && isOver(state) && isAllKnown() ? offers.best() : undefined
     if (best?.id && !attempted.has(best.id)) {
       attempted.add(best.id)
-      room.install({ id: best.id }).catch(error => log.warn({ err: error }, 'cannot install by policy'))
+      room
+        .install({ id: best.id, path: best.path })
+        .catch(error => log.warn({ err: error }, 'cannot install by policy'))
     }
+  }
+
+  /** Has everything that is in been looked at, but what nobody knows how long it takes? Only then the newest is known. */
+  function isAllKnown(): boolean {
+    const inTrouble = media.list().filter(({ state }) => state === 'trouble')
+    return media.isLookedOver() && offers.isIdle(medium => inTrouble.some(({ path }) => path === medium))
   }
 
   /** Is the job's package on a stick that does not answer? */
@@ -253,6 +269,7 @@ export async function openUpdater(
         deployments: describeDeployments(device, entries, record.left),
         media: media.list(),
         offers: offers.list(),
+        releases: offers.releases(),
         job: state.at === 'idle' ? null : describeJob(state, room.meter.read(), rebootIn, isSilent(state)),
         health: healthOf(record.health, device.bootId),
         problems: rebootFailure ? [rebootFailure] : [],
