@@ -21,6 +21,8 @@ export interface Media {
    * nobody knows whether that will end.
    */
   isLookedOver(): boolean
+  /** Those in trouble, by their paths. */
+  inTrouble(): ReadonlySet<string>
   /** Look at the mounts now instead of at the next tick. */
   look(): Promise<void>
   /** The medium that a file is on, of those that are known. */
@@ -69,6 +71,8 @@ export function openMedia(
   let unread: Medium[] = []
   let isLooked = false
   let closed = false
+
+  const all = () => [inbox, ...[...sticks.values()].map(({ medium }) => medium), ...unread]
 
   function holding(path: string): Stick | undefined {
     return [...sticks.values()]
@@ -181,12 +185,9 @@ export function openMedia(
   const timer = setInterval(look, config.tick * 1000)
 
   return {
-    list: () =>
-      [inbox, ...[...sticks.values()].map(({ medium }) => medium), ...unread].map(medium =>
-        told(medium, sticks.get(medium.path)?.usb, prober.last()),
-      ),
-    isLookedOver: () =>
-      isLooked && inbox.state !== 'reading' && [...sticks.values()].every(({ medium }) => medium.state !== 'reading'),
+    list: () => all().map(medium => told(medium, sticks.get(medium.path)?.usb, prober.last())),
+    isLookedOver: () => isLooked && all().every(({ state }) => state !== 'reading'),
+    inTrouble: () => new Set(all().flatMap(({ state, path }) => (state === 'trouble' ? path : []))),
     look,
     holding: path => (isBelow(path, inbox.path) ? inbox : holding(path)?.medium),
     async open(path) {

@@ -52,8 +52,8 @@ export interface Offers {
   damaged(path: string, why: Failure): void
   /** The newest that fits and is worth choosing. */
   best(): Offer | undefined
-  /** Is nothing left to be looked at, but on media that `isAside` says need not be waited for? */
-  isIdle(isAside: (medium: string) => boolean): boolean
+  /** Is nothing left to be looked at, but on media in trouble? Nobody knows whether that will end. */
+  isIdle(): boolean
   /** Resolves when nothing is left to be looked at. */
   idle(): Promise<void>
 }
@@ -61,10 +61,12 @@ export interface Offers {
 /**
  * @param look opens and judges one file
  * @param isWorthwhile false for releases that were left again, or that are no step forward
+ * @param inTrouble the media that do not answer or cannot be read: what is on others comes first
  */
 export function openOffers(
   look: Look,
   isWorthwhile: (manifest: { commit: string; timestamp: string }) => boolean,
+  inTrouble: () => ReadonlySet<string>,
   onChange: () => void,
   log: Log,
 ): Offers {
@@ -113,21 +115,25 @@ export function openOffers(
     else keepTexts([...offers.values()])
   }
 
-  /** The order in which copies of one package are taken: those that fit, those that are whole, by their paths. */
-  const rank = ({ verdict }: Offer) => (verdict.fits ? 0 : DAMAGED.includes(verdict.code) ? 2 : 1)
-  const byRank = (a: Offer, b: Offer) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1)
+  /** All that are here, in the order in which copies are taken: those that fit, those that can be read, by their paths. */
+  function ranked(): Offer[] {
+    const silent = inTrouble()
+    const rank = ({ verdict, medium }: Offer) =>
+      (verdict.fits ? 0 : DAMAGED.includes(verdict.code) ? 4 : 2) + (silent.has(medium) ? 1 : 0)
+    return [...offers.values()].sort((a, b) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1))
+  }
 
   const best = () => {
-    const fitting = [...offers.values()].filter(o => o.verdict.fits && o.manifest && isWorthwhile(o.manifest))
+    const fitting = ranked().filter(o => o.verdict.fits && o.manifest && isWorthwhile(o.manifest))
     const time = (offer: Offer) => Date.parse(offer.manifest?.timestamp ?? '')
-    return fitting.sort((a, b) => time(b) - time(a) || byRank(a, b))[0]
+    return fitting.sort((a, b) => time(b) - time(a))[0] // of equal ones the first stays first
   }
 
   function find(id: string): Offer {
-    const matching = [...offers.values()].filter(offer => isNamed(offer, id))
+    const matching = ranked().filter(offer => isNamed(offer, id))
     const ids = new Set(matching.map(idOf))
     if (ids.size > 1) throw new Failure('ambiguous', `cannot choose: ${ids.size} packages begin with ${safe(id, 80)}`)
-    const [offer] = matching.sort(byRank)
+    const [offer] = matching
     if (!offer) throw new Failure('not-found', `cannot find the package ${safe(id, 80)}. See: superblock list`)
     return offer
   }
@@ -169,7 +175,7 @@ export function openOffers(
     list() {
       const chosen = best()
       const preferred = new Map<string, Offer>()
-      for (const offer of [...offers.values()].sort(byRank).reverse()) preferred.set(idOf(offer), offer)
+      for (const offer of ranked().reverse()) preferred.set(idOf(offer), offer)
       return [...offers.values()]
         .sort((a, b) => (a.path < b.path ? -1 : 1))
         .map(offer => told(offer, offer === chosen, offer === preferred.get(idOf(offer))))
@@ -182,7 +188,7 @@ export function openOffers(
     },
     atNow,
     at: path => offers.get(path),
-    copies: id => [...offers.values()].filter(offer => offer.id === id).sort(byRank),
+    copies: id => ranked().filter(offer => offer.id === id),
     damaged(path, why) {
       const offer = offers.get(path)
       if (!offer) return
@@ -191,7 +197,7 @@ export function openOffers(
       onChange()
     },
     best,
-    isIdle: isAside => [...queues].every(([medium, { work }]) => work === undefined || isAside(medium)),
+    isIdle: () => [...queues].every(([medium, { work }]) => work === undefined || inTrouble().has(medium)),
     async idle() {
       for (const queue of queues.values()) await queue.work
     },

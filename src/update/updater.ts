@@ -123,6 +123,7 @@ export async function openUpdater(
     look,
     ({ commit, timestamp }) =>
       journal.read().left[commit] === undefined && Date.parse(timestamp) >= Date.parse(device.booted.timestamp),
+    () => media.inTrouble(),
     changed,
     log,
   )
@@ -177,19 +178,17 @@ export async function openUpdater(
     // Another copy of what was damaged may be whole.
     if (state.at === 'failed' && state.cause.code === 'tampered' && state.job.kind === 'install')
       attempted.delete(state.job.offer)
-    const best = config.install.policy === 'auto' && isOver(state) && isAllKnown() ? offers.best() : undefined
+    // Only when all that is in was looked at is the newest known.
+    const best =
+      config.install.policy === 'auto' && isOver(state) && media.isLookedOver() && offers.isIdle()
+        ? offers.best()
+        : undefined
     if (best?.id && !attempted.has(best.id)) {
       attempted.add(best.id)
       room
         .install({ id: best.id, path: best.path })
         .catch(error => log.warn({ err: error }, 'cannot install by policy'))
     }
-  }
-
-  /** Has everything that is in been looked at, but what nobody knows how long it takes? Only then the newest is known. */
-  function isAllKnown(): boolean {
-    const inTrouble = media.list().filter(({ state }) => state === 'trouble')
-    return media.isLookedOver() && offers.isIdle(medium => inTrouble.some(({ path }) => path === medium))
   }
 
   /** Is the job's package on a stick that does not answer? */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, utime
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { BOUNDS, type Look, scan } from '../../../src/media/scan.ts'
 import { type MediumWatch, watchMedium } from '../../../src/media/watch.ts'
 
@@ -217,6 +217,21 @@ describe('a look', () => {
   it('a package that was unpacked onto the medium is known', async () => {
     await puts('manifest.json', 'index', 'signatures/X.asc', 'deltas/x.superblock')
     expect(await look()).toMatchObject({ found: [], misses: ['unpacked .'] })
+  })
+
+  it('ends when its time is over', async () => {
+    for (let i = 0; i < 100; i++) await put(`${i}.jpg`, '')
+    await put('z.superblock', '')
+    let now = 0
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
+      now += 1000
+      return now
+    })
+    try {
+      expect(await look()).toMatchObject({ beyond: true, entries: BOUNDS.time / 1000 + 1 })
+    } finally {
+      clock.mockRestore()
+    }
   })
 
   it('ends at the bounds, top folder first', async () => {
