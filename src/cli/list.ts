@@ -6,7 +6,8 @@ import { type Io, say, sayJson, short, table, tint } from './io.ts'
 
 export async function list({ io, json, client }: Context): Promise<number> {
   const snapshot = await (await client()).status()
-  if (json) sayJson(io, { offers: snapshot.offers, media: snapshot.media })
+  const { offers, media, releases } = snapshot
+  if (json) sayJson(io, { offers, media, releases })
   else for (const line of listing(io, snapshot)) say(io, line)
   return 0
 }
