@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { listIfThere, readIfThere } from '../base/files.ts'
 import { safe } from '../base/text.ts'
-import type { Medium } from './medium.ts'
+import { type Medium, SILENT } from './medium.ts'
 
 interface Note {
   filesystem: string
@@ -21,6 +21,7 @@ const SENTENCES: { [code: string]: (note: Note) => string } = {
   unreadable: ({ details }) => `it cannot be read${details ? `: ${details}` : ''}; use another one`,
   'no-filesystem': note => `there is no filesystem on it that this device knows; ${format(note)}`,
   'no-partition': note => `there is no partition on it that can be used; ${format(note)}`,
+  'not-answering': () => SILENT.text,
   ambivalent: note => `it has the marks of several filesystems; ${format(note)}`,
 }
 

@@ -65,15 +65,13 @@ export async function scan(root: string, on: On): Promise<Look> {
     void (list.length < BOUNDS.misses && list.push({ path, code }))
 
   async function found(path: string): Promise<void> {
+    const status = await lstat(bytesOf(path)).catch(error => errno(error) ?? 'EIO')
+    if (status === 'ENOENT') return
+    if (typeof status !== 'string' && !status.isFile()) return miss(path, 'not-a-file')
     look.files++
-    try {
-      const status = await lstat(bytesOf(path))
-      if (!status.isFile()) return miss(path, 'not-a-file')
-      on.found({ path, size: status.size, sign: `${status.size} ${status.mtimeMs} ${status.ctimeMs}` })
-    } catch (error) {
-      // It is offered all the same: that it cannot be opened becomes its verdict.
-      if (errno(error) !== 'ENOENT') on.found({ path, size: 0, sign: '' })
-    }
+    // One that cannot be looked at is offered all the same: that it cannot be opened becomes its verdict.
+    if (typeof status === 'string') on.found({ path, size: 0, sign: '' })
+    else on.found({ path, size: status.size, sign: `${status.size} ${status.mtimeMs} ${status.ctimeMs}` })
   }
 
   /** @returns false when the bounds are reached */

@@ -3,7 +3,7 @@ import { type FSWatcher, watch as watchFolder } from 'node:fs'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { bytesOf, nameOf } from '../base/names.ts'
-import { type Found, type Look, scan } from './scan.ts'
+import { BOUNDS, type Found, type Look, scan } from './scan.ts'
 
 export interface MediumWatch {
   /** milliseconds that a look has been waiting for the medium; 0 while none is under way */
@@ -100,7 +100,8 @@ export function watchMedium(root: string, on: MediumEvents): MediumWatch {
     isLooking = false
     at.ended = performance.now()
     if (closed) return
-    if (!look.beyond) {
+    // What the bounds cut off may still be there.
+    if (!look.beyond || known.size > BOUNDS.files) {
       for (const path of known.keys()) if (!here.has(path) && known.delete(path)) on.gone(path)
       for (const path of followed.keys()) if (!folders.has(path)) unfollow(path)
     }

@@ -1,5 +1,6 @@
 /** Broken sticks for an emulated device: see lying-fs.ts. Only for root. */
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { mkdir, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -11,7 +12,7 @@ import { inside } from './mounts.ts'
 import { PROJECT } from './project.ts'
 
 export interface LyingStick {
-  /** its mount folder, as the device sees it */
+  /** its mount folder, as it is seen where it was put in */
   path: string
   behave(behaviour: Behaviour): Promise<void>
   /** as when it is pulled */
@@ -27,26 +28,37 @@ async function bundled(): Promise<string> {
     ...{ entryPoints: [join(PROJECT, 'test/kit/lying-fs.ts')], outfile, bundle: true, platform: 'node' },
     ...{ target: 'node20', format: 'esm', external: ['koffi'], logLevel: 'warning' },
   })
+  process.once('exit', () => rmSync(outfile, { force: true }))
   return outfile
 }
 
 /** Insert a stick into a device that is on. */
 export async function plugLying(device: Device, name: string, spec: Spec): Promise<LyingStick> {
-  program ??= bundled()
   const shared = join(device.folder, 'shared/media', name)
   await mkdir(shared, { recursive: true })
   const at = join(device.folder, 'root/run/superblock/media', name)
-  const enter = await inside(device)
-  const child = start(
-    [...enter, process.execPath, await program, at, JSON.stringify(spec)],
-    ['pipe', 'pipe', 'inherit'],
-  )
+  const stick = await mountLying(at, spec, await inside(device))
+  return {
+    ...stick,
+    path: `/run/superblock/media/${name}`,
+    async remove() {
+      await stick.remove()
+      await rmdir(shared).catch(() => {})
+    },
+  }
+}
+
+/** Mount one on a folder. @param enter the beginning of a command line that runs where it is to be seen */
+export async function mountLying(at: string, spec: Spec, enter: readonly string[] = []): Promise<LyingStick> {
+  program ??= bundled()
+  const argv = [...enter, process.execPath, await program, at, JSON.stringify(spec)]
+  const child = start(argv, ['pipe', 'pipe', 'inherit'])
   const exited = once(child, 'exit')
   if (!child.stdout) throw new Error('cannot start a lying stick')
   const lines = createInterface({ input: child.stdout })
   await once(lines, 'line')
   return {
-    path: `/run/superblock/media/${name}`,
+    path: at,
     async behave(behaviour) {
       const heard = once(lines, 'line')
       child.stdin?.write(`${JSON.stringify(behaviour)}\n`)
@@ -56,7 +68,6 @@ export async function plugLying(device: Device, name: string, spec: Spec): Promi
       await run([...enter, 'umount', '--lazy', at], { accept: [32] })
       child.kill('SIGKILL')
       await exited
-      await rmdir(shared).catch(() => {})
     },
   }
 }

@@ -1,12 +1,13 @@
 /** systemd/superblock-media on real block devices: loop devices, in a mount namespace of their own. Needs root. */
 import { once } from 'node:events'
-import { mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { run, start } from '../../src/base/run.ts'
 import { readRefused } from '../../src/media/refused.ts'
+import { mountLying } from '../kit/lying.ts'
 import { PROJECT } from '../kit/project.ts'
 
 const MIB = 1024 * 1024
@@ -343,6 +344,30 @@ describe.skipIf(!isRoot)(`superblock-media${why}`, () => {
       await held.close()
     }
   })
+
+  test('a stick that does not answer is told of, and mounted once it does', async () => {
+    const at = join(folder, 'lying')
+    await mkdir(at)
+    const disk = await mountLying(at, { files: { disk: await image(EXT4) } })
+    try {
+      const name = await insert(join(at, 'disk'))
+      await disk.behave({ silent: ['read'] })
+      await run(['blockdev', '--flushbufs', `/dev/${name}`])
+      await writeFile('/proc/sys/vm/drop_caches', '1')
+      const mounting = media('mount', name)
+      await expect
+        .poll(notes, { timeout: 20_000 })
+        .toMatchObject([{ code: 'not-answering', text: 'it is not answering; wait, or take it out and put it back' }])
+      await disk.behave({})
+      expect((await mounting).status).toBe(0)
+      const { mounts, notes: noted } = await left()
+      expect([mounts.length, noted]).toEqual([1, []])
+      await media('unmount', name)
+      await run(['losetup', '--detach', `/dev/${loops.pop()}`])
+    } finally {
+      await disk.remove()
+    }
+  }, 60_000)
 
   test('twenty times in and out leave nothing', async () => {
     const name = await insert(await image(EXT4))
