@@ -1,6 +1,6 @@
 /**
  * A file system whose answers can lie or never come, spoken to the kernel through /dev/fuse (fuse(4), linux/fuse.h): the hardware of
- * broken sticks. Run as a program: argument 1 is the mount folder, argument 2 what is on it (JSON, see Spec). On standard input it
+ * broken sticks. Run as a program: its arguments are the mount folder and what is on it (JSON, see Spec). On standard input it
  * takes a new behaviour, as a line of JSON; on standard output it says a line when it is mounted, and after each new behaviour.
  * Only for root.
  */
@@ -40,7 +40,7 @@ interface Node {
   entries?: Node[]
 }
 
-const [, , at = '', text = '{}'] = process.argv
+const [at = '', text = '{}'] = process.argv.slice(-2)
 const spec = JSON.parse(text) as Spec
 let behaviour = spec.behaviour ?? {}
 const nodes: Node[] = [{ name: Buffer.alloc(0), inode: 1, entries: [] }]

@@ -1,6 +1,5 @@
 /** Broken sticks for an emulated device: see lying-fs.ts. Only for root. */
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
 import { mkdir, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -21,15 +20,13 @@ export interface LyingStick {
 
 let program: Promise<string> | undefined
 
-/** Beside the programs, so that koffi is found; bundled once a process. */
+/** The program as one text, so that no file of it is left. */
 async function bundled(): Promise<string> {
-  const outfile = join(PROJECT, `dist/lying-fs.${process.pid}.js`)
-  await build({
-    ...{ entryPoints: [join(PROJECT, 'test/kit/lying-fs.ts')], outfile, bundle: true, platform: 'node' },
-    ...{ target: 'node20', format: 'esm', external: ['koffi'], logLevel: 'warning' },
+  const { outputFiles } = await build({
+    ...{ entryPoints: [join(PROJECT, 'test/kit/lying-fs.ts')], bundle: true, write: false, platform: 'node' },
+    ...{ target: 'node20', format: 'cjs', external: ['koffi'], logLevel: 'warning' },
   })
-  process.once('exit', () => rmSync(outfile, { force: true }))
-  return outfile
+  return outputFiles[0]?.text ?? ''
 }
 
 /** Insert a stick into a device that is on. */
@@ -51,7 +48,8 @@ export async function plugLying(device: Device, name: string, spec: Spec): Promi
 /** Mount one on a folder. @param enter the beginning of a command line that runs where it is to be seen */
 export async function mountLying(at: string, spec: Spec, enter: readonly string[] = []): Promise<LyingStick> {
   program ??= bundled()
-  const argv = [...enter, process.execPath, await program, at, JSON.stringify(spec)]
+  const modules = `NODE_PATH=${join(PROJECT, 'node_modules')}`
+  const argv = [...enter, 'env', modules, process.execPath, '--eval', await program, at, JSON.stringify(spec)]
   const child = start(argv, ['pipe', 'pipe', 'inherit'])
   const exited = once(child, 'exit')
   if (!child.stdout) throw new Error('cannot start a lying stick')
