@@ -31,8 +31,7 @@ export function listing(io: Io, { offers, media }: Pick<Snapshot, 'offers' | 'me
   offers.forEach((offer, i) => {
     lines.push(tint(io, offer.verdict.fits ? 'good' : 'warn', rows[i + 1] ?? ''))
     if (!offer.verdict.fits) lines.push(`    ${safe(offer.verdict.why, 400)}`)
-    else if (!offer.preferred)
-      lines.push('    another copy of it; the id means the other one, the name of the file this one')
+    else if (!offer.preferred) lines.push('    another copy; to install this one, name the file')
   })
   if (offers.some(offer => offer.preselected)) lines.push('', '* fits best: superblock install ID')
   return lines

@@ -95,7 +95,7 @@ export const screens = {
     allInstalled: 'Everything that was found is installed already.',
     noneFits: 'Nothing that was found fits this device. Press Enter to see why.',
     noPackage: 'There is no package on the stick: no file whose name ends in .superblock.',
-    nearMiss: 'There is no package on the stick, but something close to one. Press Enter for what to do.',
+    nearMiss: 'There is no package on the stick, but something close to one. Press Enter to see what to do.',
     unusable: 'The stick cannot be used; the reason is below.',
     pending: (version: string) => `Version ${version} starts with the next reboot. Press b to reboot.`,
     automatic: 'This device installs the newest release that fits by itself.',

@@ -66,9 +66,7 @@ test('list: of several copies the one that the id means, and what is nearly a pa
   control.set(snapshot({ media: [medium({ misses })], offers: [copy, offer()] }))
   const { out } = await run('list')
   expect(out).toMatch(/^STICK: a\/x\.superblock\.zip: unpack it$/m)
-  expect(out).toMatch(
-    /OLD\/a\.superblock\n {4}another copy of it; the id means the other one, the name of the file this one\n\* /,
-  )
+  expect(out).toMatch(/OLD\/a\.superblock\n {4}another copy; to install this one, name the file\n\* /)
   control.set(snapshot({ media: [medium({ code: 'no-package', text: 'there is no package on it', misses })] }))
   expect((await run('list')).out).toBe(
     'STICK: there is no package on it\nSTICK: a/x.superblock.zip: unpack it\nNo packages found.\n',
