@@ -59,12 +59,15 @@ const EITHER = ['signatures', 'objects', 'deltas']
 export async function scan(root: string, on: On): Promise<Look> {
   const look: Look = { entries: 0, files: 0, beyond: false, misses: [] }
   const archives: Miss[] = []
+  /** names of packages that were looked at: each costs a look, whatever is behind it */
+  let named = 0
   const folders = [{ path: root, depth: 0 }]
   const end = performance.now() + BOUNDS.time
   const miss = (path: string, code: MissCode, list = look.misses) =>
     void (list.length < BOUNDS.misses && list.push({ path, code }))
 
   async function found(path: string): Promise<void> {
+    named++
     const status = await lstat(bytesOf(path)).catch(error => errno(error) ?? 'EIO')
     if (status === 'ENOENT') return
     if (typeof status !== 'string' && !status.isFile()) return miss(path, 'not-a-file')
@@ -80,7 +83,7 @@ export async function scan(root: string, on: On): Promise<Look> {
     const marks: string[] = []
     for await (const entry of entriesOf(path)) {
       on.step?.()
-      if (look.entries++ >= BOUNDS.entries || look.files >= BOUNDS.files || performance.now() > end) return false
+      if (look.entries++ >= BOUNDS.entries || named >= BOUNDS.files || performance.now() > end) return false
       const inner = join(path, entry.name)
       if (ALWAYS.includes(entry.name) || EITHER.includes(entry.name)) marks.push(entry.name)
       if (entry.kind === 'folder') {

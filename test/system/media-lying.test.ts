@@ -10,7 +10,7 @@ import { lacking } from '../kit/mounts.ts'
 import { atRest, cli } from '../kit/operate.ts'
 import { makeProduct } from '../kit/releases.ts'
 
-const EIO = 5
+const [ENOENT, EIO] = [2, 5]
 const why = await lacking()
 
 let lab: string
@@ -93,6 +93,13 @@ describe.skipIf(why)(`sticks that lie${why ? ` (skipped: ${why})` : ''}`, () => 
       ({ state, code }, now) => state === 'ready' && !code && verdicts(now, stick).length === 4,
       'as whole',
     )
+  })
+
+  test('names behind which there is nothing cost no more than packages do', async () => {
+    const names = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`${i}.superblock`, '']))
+    const stick = await insert('EMPTY', { files: names, behaviour: { failing: { lookup: ENOENT } } })
+    const snapshot = await becomes(stick, ({ code }) => code === 'too-many-files', 'the bound')
+    expect(verdicts(snapshot, stick)).toEqual([])
   })
 
   test('a package whose name is no UTF-8 is offered, shown, and installed by its id', async () => {
