@@ -1,4 +1,6 @@
 /** The command `superblock`: arguments in, exit status out; everything else is in cli/. */
+import { argumentsAsGiven } from './base/names.ts'
+import { safe } from './base/text.ts'
 import { onWarning } from './base/warnings.ts'
 
 // A reader that went away (`superblock list | head -1`) is no failure of ours.
@@ -6,9 +8,9 @@ process.stdout.on('error', error => {
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(0)
 })
 
-onWarning(text => process.stderr.write(`superblock: ${text}\n`))
+onWarning(text => process.stderr.write(`superblock: ${safe(text, 2000)}\n`))
 
-const status = await answer(process.argv.slice(2))
+const status = await answer(argumentsAsGiven())
 // A pipe takes 64 kB at a time: what is still on its way would be lost.
 for (const stream of [process.stdout, process.stderr])
   await new Promise<void>(resolve => stream.write('', () => resolve()))

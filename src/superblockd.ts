@@ -6,6 +6,7 @@ import { asFailure } from './base/failure.ts'
 import { keepHeapSmall } from './base/heap.ts'
 import { type Log, makeLog } from './base/log.ts'
 import { run } from './base/run.ts'
+import { safe } from './base/text.ts'
 import { onWarning } from './base/warnings.ts'
 import { groupId, loadConfig } from './config.ts'
 import { listen, makeApp, makeChanges } from './control/server.ts'
@@ -70,6 +71,6 @@ if (argument === undefined) process.exit(await serve())
 if (argument === '--version' && more.length === 0) process.stdout.write(`${__VERSION__}\n`)
 else if (argument === '--help' && more.length === 0) process.stdout.write(HELP)
 else {
-  process.stderr.write(`superblockd: cannot understand ${[argument, ...more].join(' ')}\n\n${HELP}`)
+  process.stderr.write(`superblockd: cannot understand ${safe([argument, ...more].join(' '))}\n\n${HELP}`)
   process.exit(2)
 }

@@ -3,6 +3,8 @@ import { setMaxListeners } from 'node:events'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { errno, Failure } from './failure.ts'
+import { bytesOf } from './names.ts'
+import { safe } from './text.ts'
 
 export interface Source {
   /** bytes, as it was when opened */
@@ -21,17 +23,24 @@ const GONE = new Set(['ENODEV', 'ENXIO', 'ENOENT', 'ENOTCONN', 'ESTALE'])
 /** A system error of reading `path` as the Failure for it. */
 export function readFailure(error: unknown, path: string, position: number): Failure {
   if (GONE.has(errno(error) ?? ''))
-    return new Failure('media-gone', `cannot read ${path}: the stick was removed; put it back to continue`, {
+    return new Failure('media-gone', `cannot read ${safe(path)}: the stick was removed; put it back to continue`, {
       cause: error,
     })
-  const why = error instanceof Error ? error.message : String(error)
-  return new Failure('media-error', `cannot read ${path} at byte ${position}: ${why}; copy it to another stick`, {
-    cause: error,
-  })
+  return new Failure(
+    'media-error',
+    `cannot read ${safe(path)} at byte ${position}: ${reasonOf(error)}; copy it to another stick`,
+    { cause: error },
+  )
+}
+
+/** What a system error says, without the call and the path that Node puts behind: `EIO: i/o error`. */
+export const reasonOf = (error: unknown): string => {
+  const text = error instanceof Error ? error.message : String(error)
+  return /^E[A-Z0-9]+: [^,]+/.exec(text)?.[0] ?? safe(text)
 }
 
 /**
- * Open a package file: neither through a link nor anything but a regular file (a pipe must not make us wait).
+ * Open a package file, named as `nameOf` does: neither through a link nor anything but a regular file (a pipe must not make us wait).
  * @throws Failure `media-gone`, `media-error`, `not-a-package`
  */
 export async function openFile(path: string): Promise<Source> {
@@ -54,7 +63,7 @@ export async function openRegular(path: string): Promise<{ file: FileHandle; siz
   const file = await openSafely(path)
   try {
     const status = await file.stat()
-    if (!status.isFile()) throw new Failure('not-a-package', `cannot open ${path}: it is not a regular file`)
+    if (!status.isFile()) throw new Failure('not-a-package', `cannot open ${safe(path)}: it is not a regular file`)
     return { file, size: status.size }
   } catch (error) {
     await file.close()
@@ -64,15 +73,19 @@ export async function openRegular(path: string): Promise<{ file: FileHandle; siz
 
 async function openSafely(path: string): Promise<FileHandle> {
   try {
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return await open(bytesOf(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     const code = errno(error)
     if (code === 'ELOOP')
-      throw new Failure('not-a-package', `cannot open ${path}: it is a link; name the file itself`, { cause: error })
-    if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw new Failure('media-gone', `cannot open ${path}: it is not there; check the name, or put the stick back`, {
+      throw new Failure('not-a-package', `cannot open ${safe(path)}: it is a link; name the file itself`, {
         cause: error,
       })
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw new Failure(
+        'media-gone',
+        `cannot open ${safe(path)}: it is not there; check the name, or put the stick back`,
+        { cause: error },
+      )
     throw readFailure(error, path, 0)
   }
 }

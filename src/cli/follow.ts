@@ -21,7 +21,7 @@ import type { JobInfo, Snapshot } from '../control/protocol.ts'
 import { isUnreachable } from '../control/protocol.ts'
 import { isRefusalCode } from '../trust.ts'
 import { EXIT } from './exit.ts'
-import { type Io, say } from './io.ts'
+import { complain, type Io, say } from './io.ts'
 
 /** How long a service may stay away, for a restart, before watching is given up; milliseconds. */
 const AWAY = 60_000
@@ -53,8 +53,7 @@ export async function follow(io: Io, client: Client, id: string, quiet = false):
 /** What a job that was followed exits with, after its last sentence. */
 export function conclude(io: Io, job: JobInfo): number {
   const good = job.state === 'done' || (job.state === 'reboot' && !isGoingBack(job))
-  if (!good)
-    io.stderr.write(`superblock: ${safe(jobWords(job, texts(io.env)), 400)}${job.code ? ` (${safe(job.code)})` : ''}\n`)
+  if (!good) complain(io, `${jobWords(job, texts(io.env))}${job.code ? ` (${job.code})` : ''}`)
   if (good) return EXIT.ok
   if (job.kind === 'rollback' && job.code === 'hook-failed')
     io.stderr.write('Do what it says, or go back all the same with: superblock rollback --force\n')

@@ -5,7 +5,7 @@ import type { HistoryEntry } from '../control/protocol.ts'
 import type { Chain } from '../update/history.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
-import { say, sayJson } from './io.ts'
+import { complain, say, sayJson } from './io.ts'
 
 export async function history({ io, json, client }: Context, options: { verify?: boolean }): Promise<number> {
   const service = await client()
@@ -22,7 +22,7 @@ export async function history({ io, json, client }: Context, options: { verify?:
     for (const entry of entries) say(io, line(entry))
     if (chain.ok) say(io, `The history is whole: ${chain.lines} lines, each following from the one before.`)
   }
-  if (!chain.ok) io.stderr.write(`superblock: ${broken(chain)}\n`)
+  if (!chain.ok) complain(io, broken(chain))
   return chain.ok ? EXIT.ok : EXIT.failed
 }
 

@@ -2,7 +2,9 @@
 import { realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Failure } from '../base/failure.ts'
+import { bytesOf, nameOf } from '../base/names.ts'
 import { safe } from '../base/text.ts'
+import type { Client } from '../control/client.ts'
 import type { InstallRequest } from '../control/protocol.ts'
 import type { Context } from './context.ts'
 import { EXIT, usage } from './exit.ts'
@@ -14,13 +16,14 @@ export async function install(
   what: string,
   options: { allowDowngrade?: boolean; disownNewer?: boolean; reason?: string; wait: boolean },
 ): Promise<number> {
-  const request: InstallRequest = await named(what, 'install')
   if (options.disownNewer && !options.reason?.trim())
     throw usage('cannot disown a newer release without a reason: give --reason TEXT for the history')
+  const request: InstallRequest = await named(what, 'install')
+  const service = await client()
+  if (request.id !== undefined) Object.assign(request, await shown(service, request.id))
   if (options.allowDowngrade || options.disownNewer) request.allowDowngrade = true
   if (options.disownNewer) request.disownNewer = true
   if (options.reason?.trim()) request.reason = options.reason.trim()
-  const service = await client()
   const job = await service.install(request)
   if (!options.wait) {
     if (json) sayJson(io, { job })
@@ -34,8 +37,17 @@ export async function install(
 }
 
 /** Folders may be links, as /home and /root are on these systems; the file itself may not, and the service sees to that. */
-const withoutLinks = async (path: string) =>
-  join(await realpath(dirname(path)).catch(() => dirname(path)), basename(path))
+async function withoutLinks(path: string): Promise<string> {
+  const folder = await realpath(bytesOf(dirname(path)), { encoding: 'buffer' }).then(nameOf, () => dirname(path))
+  return join(folder, basename(path))
+}
+
+/** The file that `list` shows for an id: it is that one which is meant. The service says what is wrong with any other id. */
+async function shown(service: Client, id: string): Promise<InstallRequest> {
+  const named = (await service.status()).offers.filter(offer => offer.id.startsWith(id))
+  const chosen = named.find(({ preferred }) => preferred)
+  return chosen && named.every(offer => offer.id === chosen.id) ? { id: chosen.id, path: chosen.path } : {}
+}
 
 /**
  * A path where there is such a file, else an id.
@@ -44,7 +56,7 @@ const withoutLinks = async (path: string) =>
  */
 export async function named(what: string, doing: string): Promise<{ path: string } | { id: string }> {
   const path = await withoutLinks(resolve(what))
-  const found = await stat(path).catch(() => undefined)
+  const found = await stat(bytesOf(path)).catch(() => undefined)
   if (found?.isDirectory()) throw usage(`cannot ${doing} ${what}: it is a folder; name the .superblock file in it`)
   if (found) return { path }
   if (/^[0-9a-f]{8,64}$/i.test(what)) return { id: what.toLowerCase() }

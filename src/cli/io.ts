@@ -1,5 +1,5 @@
 /** Where a command writes to and asks: passed in, so that a command is a function of its arguments and its surroundings. */
-import { safe } from '../base/text.ts'
+import { safe, safeJson } from '../base/text.ts'
 
 export interface Io {
   stdin: NodeJS.ReadableStream & { isTTY?: boolean }
@@ -11,8 +11,13 @@ export interface Io {
 /** One line to standard output. */
 export const say = (io: Io, line = '') => void io.stdout.write(`${line}\n`)
 
+/** A sentence about what went wrong. What it names comes from outside, or was typed: it is made safe here. */
+export const complain = (io: Io, sentence: string) => void io.stderr.write(`superblock: ${safe(sentence, LONGEST)}\n`)
+/** Letters of a sentence; those that the service makes are far shorter. */
+const LONGEST = 2000
+
 /** The answer of a command for programs. */
-export const sayJson = (io: Io, value: unknown) => say(io, JSON.stringify(value, null, 2))
+export const sayJson = (io: Io, value: unknown) => say(io, safeJson(JSON.stringify(value, null, 2)))
 
 type Tint = 'good' | 'bad' | 'warn' | 'strong' | 'dim'
 const CODES: Record<Tint, string> = { good: '32', bad: '31', warn: '33', strong: '1', dim: '2' }

@@ -6,7 +6,8 @@ import { type Io, say, sayJson, short, table, tint } from './io.ts'
 
 export async function list({ io, json, client }: Context): Promise<number> {
   const snapshot = await (await client()).status()
-  if (json) sayJson(io, { offers: snapshot.offers, media: snapshot.media })
+  const { offers, media, releases } = snapshot
+  if (json) sayJson(io, { offers, media, releases })
   else for (const line of listing(io, snapshot)) say(io, line)
   return 0
 }
@@ -17,13 +18,20 @@ export function listing(io: Io, { offers, media }: Pick<Snapshot, 'offers' | 'me
   for (const medium of media) {
     if (medium.state !== 'ready' || medium.text)
       lines.push(`${safe(medium.name)}: ${safe(medium.text ?? 'being read', 400)}`)
+    // Not to be chosen, and without an id therefore.
+    for (const { path, text } of medium.misses ?? [])
+      lines.push(`${safe(medium.name)}: ${safe(path.slice(medium.path.length + 1) || '.')}: ${safe(text, 400)}`)
   }
-  if (offers.length === 0) return [...lines, 'No packages found. Insert a stick with a .superblock file.']
+  if (offers.length === 0) {
+    const insert = media.some(({ kind }) => kind === 'stick') ? '' : ' Insert a stick with a .superblock file.'
+    return [...lines, `No packages found.${insert}`]
+  }
   const rows = table(['  ID', 'VERSION', 'VERDICT', 'SIZE', 'FILE'], offers.map(row))
   lines.push(rows[0] ?? '')
   offers.forEach((offer, i) => {
     lines.push(tint(io, offer.verdict.fits ? 'good' : 'warn', rows[i + 1] ?? ''))
     if (!offer.verdict.fits) lines.push(`    ${safe(offer.verdict.why, 400)}`)
+    else if (!offer.preferred) lines.push('    another copy; to install this one, name the file')
   })
   if (offers.some(offer => offer.preselected)) lines.push('', '* fits best: superblock install ID')
   return lines

@@ -1,7 +1,9 @@
 /** A package file as this process itself sees it: opened, its signatures checked, and not a byte of it believed before that. */
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
+import { bytesOf } from '../base/names.ts'
 import type { Manifest } from '../package/manifest.ts'
 import { type Head, openFile, readHead, type Source } from '../package/read.ts'
 import { type Keyring, loadKeys, type Rejected, type Signer, verifySignatures } from '../package/signature.ts'
@@ -39,7 +41,8 @@ export async function openPackage(
   const keyring = await loadKeys(keys ? keys.map(key => resolve(key)) : [...signatures.keys])
   if (keyring.keys.length === 0 && keys)
     throw usage(keyring.problems[0] ?? `cannot use the keys in ${keys.join(', ')}: there is none`)
-  if (!(await isThere(path))) throw new Failure('not-found', `cannot read ${path}: there is no such file`)
+  if (!(await stat(bytesOf(path)).catch(() => undefined)))
+    throw new Failure('not-found', `cannot read ${path}: there is no such file`)
   const source = await openFile(path)
   try {
     const head = await readHead(source)

@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { asFailure, type Failure } from '../base/failure.ts'
 import { type Context, makeContext } from './context.ts'
 import { EXIT, EXIT_HELP, statusOf } from './exit.ts'
-import { type Io, sayJson } from './io.ts'
+import { complain, type Io, sayJson } from './io.ts'
 
 /** A verb's work; the number is the exit status. */
 type Verb<A extends unknown[]> = (context: Context, ...args: A) => Promise<number>
@@ -31,7 +31,7 @@ export async function runProgram(argv: readonly string[], version: string, io: I
 function report(io: Io, failure: Failure, json: boolean): number {
   if (json) sayJson(io, { error: { code: failure.code, message: failure.message } })
   const told = failure.code === 'internal' || failure.code === 'usage' ? '' : ` (${failure.code})`
-  io.stderr.write(`superblock: ${failure.message}${told}\n`)
+  complain(io, `${failure.message}${told}`)
   return statusOf(failure)
 }
 
@@ -44,7 +44,15 @@ function build(version: string, io: Io, ended: (status: number) => void): Comman
     .configureOutput({
       writeOut: text => io.stdout.write(text),
       writeErr: text => io.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'superblock: cannot do that: ')),
+      // It repeats what was typed. A suggestion of what was meant comes in a line of its own.
+      outputError: text =>
+        complain(
+          io,
+          text
+            .trim()
+            .replace(/^error: /, 'cannot do that: ')
+            .replace(/\n(?=\(Did you mean )/, ' '),
+        ),
     })
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(superblock --help lists the commands)')

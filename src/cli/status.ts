@@ -36,7 +36,15 @@ export function summary(io: Io, snapshot: Snapshot): string[] {
       'Media',
       media.length === 0
         ? 'none'
-        : media.map(m => `${safe(m.name)} (${[safe(m.filesystem), m.state].filter(Boolean).join(', ')})`).join(', '),
+        : media
+            .map(
+              m =>
+                `${safe(m.name)} (${[m.filesystem, m.state, m.code ?? '']
+                  .filter(Boolean)
+                  .map(word => safe(word))
+                  .join(', ')})`,
+            )
+            .join(', '),
     ),
     row(
       'Packages',

@@ -110,7 +110,10 @@ export function App({ client, look, onRedraw }: { client: Client; look: Look; on
 }
 
 async function perform(client: Client, request: Request): Promise<void> {
-  if (request.do === 'install') await client.install({ id: request.id })
+  if (request.do === 'install') {
+    const { do: _, ...wanted } = request
+    await client.install(wanted)
+  } else if (request.do === 'remove') await client.remove(request.index)
   else if (request.do === 'rollback') {
     const { do: _, ...wanted } = request
     await client.rollback(wanted)

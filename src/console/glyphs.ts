@@ -1,4 +1,5 @@
 /** What a terminal can show: which letters and signs it has, how wide they are, and text fitted to that. */
+import { escaped, isUnseen } from '../base/text.ts'
 
 export interface Glyphs {
   /** which letters there are: those of the terminal's Unicode font, those of the Linux console's, or ASCII */
@@ -45,14 +46,6 @@ const INSTEAD: { [letter: string]: string } = {
   ...{ '€': 'EUR', '£': 'GBP', '°': 'deg', µ: 'u', '±': '+-', '²': '2', '³': '3', '©': '(c)', '®': '(R)', '™': '(TM)' },
 }
 
-/** Control and format characters, lone surrogates, private and unassigned ones, and what ends a line or a paragraph. */
-const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u
-
-const escaped = (letter: string) => {
-  const code = letter.codePointAt(0)?.toString(16) ?? ''
-  return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, '0')}`
-}
-
 /**
  * Any text as this terminal can show it, on one line: what could move the cursor or reorder is escaped, what the font
  * lacks is written with other letters (`ő` as `o`) or, where there are none, as `\u0416`.
@@ -65,7 +58,7 @@ export function readable(text: string, glyphs: Glyphs, limit = 2000): string {
   for (const letter of whole.length > limit ? `${whole.slice(0, limit)}...` : whole) {
     marks = /\p{M}/u.test(letter) ? marks + 1 : 0
     // Marks pile up on one letter without end, and would reach into the lines around it.
-    if (marks > 2 || UNSEEN.test(letter)) shown += escaped(letter)
+    if (marks > 2 || isUnseen(letter)) shown += escaped(letter)
     else if (/\p{Zs}/u.test(letter)) shown += ' '
     else if (glyphs.letters === 'unicode' || isPlain(letter)) shown += letter
     else if (glyphs.letters === 'console' && IN_CONSOLE.test(letter)) shown += letter

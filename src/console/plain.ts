@@ -1,6 +1,7 @@
 /** The console where there is no terminal: a plain line for each thing that happens, until it is ended. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asFailure } from '../base/failure.ts'
+import { safe } from '../base/text.ts'
 import { connect } from '../control/client.ts'
 import { isUnreachable } from '../control/protocol.ts'
 import { narrator } from './line.ts'
@@ -26,7 +27,7 @@ export async function plain(
   }
   process.once('SIGINT', end).once('SIGTERM', end)
   const news = narrator(t)
-  const tell = (line: string) => void io.stdout.write(`${line}\n`)
+  const tell = (line: string) => void io.stdout.write(`${safe(line, 2000)}\n`)
   let down = false
   try {
     while (!stop.signal.aborted) {

@@ -2,24 +2,27 @@
 import type { DeploymentInfo, JobInfo, Snapshot } from '../control/protocol.ts'
 import {
   chosenDeployment,
+  chosenName,
   chosenOffer,
   deploymentName,
   HOME,
+  isOlder,
   isWorking,
+  listed,
   offerName,
   outcomeName,
   placeOf,
   refusedReturn,
   returnable,
-  sortedOffers,
   type Ui,
   type View,
 } from './view.ts'
 
 /** What a key asks the outside world for. */
 export type Request =
-  | { do: 'install'; id: string }
+  | { do: 'install'; id: string; path: string; allowDowngrade?: true; reason?: string }
   | { do: 'rollback'; index: number; reason: string; force?: true }
+  | { do: 'remove'; index: number }
   | { do: 'reboot' | 'cancel' | 'history' | 'redraw' | 'quit' | 'goes-on' }
 
 export interface Step {
@@ -48,13 +51,13 @@ export function press(before: Ui, key: Key, snapshot: Snapshot, around: Around):
   const stay: Step = { ui }
   if (key === 'ctrl-l') return { ui: before, request: { do: 'redraw' } }
   if (key === 'ctrl-c') return around.kiosk ? stay : { ui, request: { do: isWorking(job) ? 'goes-on' : 'quit' } }
-  if (key === 'q' && place !== 'reason') return around.kiosk ? stay : { ui, request: { do: 'quit' } }
+  if (key === 'q' && place !== 'reason' && place !== 'why') return around.kiosk ? stay : { ui, request: { do: 'quit' } }
   const { view } = ui
   const move = MOVES[key]
 
   switch (place) {
     case 'home':
-      if (key === 'p' || (key === 'enter' && snapshot.offers.length > 0)) return to({ at: 'packages', chosen: '' })
+      if (key === 'p' || (key === 'enter' && listed(snapshot).length > 0)) return to({ at: 'packages', chosen: '' })
       if (key === 'r') return to({ at: 'rollback', chosen: '' })
       if (key === 'h') return to({ at: 'history', place: 0 }, { do: 'history' })
       if (key === 'b') return to({ at: 'reboot', yes: false })
@@ -62,9 +65,11 @@ export function press(before: Ui, key: Key, snapshot: Snapshot, around: Around):
       if (problems.length > 0) return to({ at: 'trouble' })
       return isBad(job) ? { ui: { ...ui, closed: '' } } : stay
     case 'packages': {
-      const chosen = chosenOffer(snapshot, view.at === 'packages' ? view.chosen : '')
-      if (move) return to({ at: 'packages', chosen: beside(sortedOffers(snapshot), chosen, move, offerName) })
+      const name = chosenName(snapshot, view.at === 'packages' ? view.chosen : '')
+      const chosen = chosenOffer(snapshot, name ?? '')
+      if (move) return to({ at: 'packages', chosen: beside(listed(snapshot), name, move, one => one) })
       if (key === 'enter' && chosen?.verdict.fits) return to({ at: 'install', offer: offerName(chosen), yes: false })
+      if (key === 'enter' && chosen && isOlder(chosen)) return to({ at: 'why', offer: offerName(chosen), reason: '' })
       return key === 'esc' ? to(HOME) : stay
     }
     case 'progress':
@@ -95,10 +100,12 @@ export function press(before: Ui, key: Key, snapshot: Snapshot, around: Around):
       const chosen = chosenDeployment(snapshot, view.at === 'rollback' ? view.chosen : '')
       if (move) return to({ at: 'rollback', chosen: beside(returnable(snapshot), chosen, move, deploymentName) })
       if (key === 'enter' && chosen) return to({ at: 'reason', to: deploymentName(chosen), reason: '' })
+      if (key === 'd' && chosen?.removable) return to({ at: 'remove', to: deploymentName(chosen), yes: false })
       return key === 'esc' ? to(HOME) : stay
     }
     case 'reason':
-      return view.at === 'reason' ? typed(ui, view, key) : stay
+    case 'why':
+      return view.at === place ? typed(ui, view, key) : stay
     default:
       return 'yes' in view ? answered(ui, view, key, snapshot) : stay
   }
@@ -115,20 +122,33 @@ function answered(ui: Ui, view: Confirm, key: Key, snapshot: Snapshot): Step {
   if (key === 'esc' || (key === 'enter' && (!view.yes || !request))) return go(behind(view))
   if (!request) return { ui }
   if (key === 'up' || key === 'down') return go({ ...view, yes: !view.yes })
-  if (key === 'y' || key === 'j' || key === 'enter') return { ui: { ...ui, view: HOME }, request }
+  const after: View = view.at === 'remove' ? { at: 'rollback', chosen: '' } : HOME
+  if (key === 'y' || key === 'j' || key === 'enter') return { ui: { ...ui, view: after }, request }
   return { ui }
 }
 
 function behind(view: Confirm): View {
   if (view.at === 'install') return { at: 'packages', chosen: view.offer }
+  if (view.at === 'downgrade') return { at: 'why', offer: view.offer, reason: view.reason }
+  if (view.at === 'remove') return { at: 'rollback', chosen: view.to }
   return view.at === 'return' && !view.force ? { at: 'reason', to: view.to, reason: view.reason } : HOME
 }
 
 /** What a yes would ask for; undefined where it cannot be done. */
 function requestOf(view: Confirm, snapshot: Snapshot): Request | undefined {
+  // What was looked at is a file: another copy may be damaged.
   if (view.at === 'install') {
     const offer = snapshot.offers.find(o => offerName(o) === view.offer)
-    return offer?.verdict.fits ? { do: 'install', id: offer.id } : undefined
+    return offer?.verdict.fits ? { do: 'install', id: offer.id, path: offer.path } : undefined
+  }
+  if (view.at === 'downgrade') {
+    const offer = snapshot.offers.find(o => offerName(o) === view.offer)
+    const wanted = offer && isOlder(offer) && { id: offer.id, path: offer.path }
+    return wanted ? { do: 'install', ...wanted, allowDowngrade: true, reason: view.reason } : undefined
+  }
+  if (view.at === 'remove') {
+    const target = snapshot.deployments.find(d => deploymentName(d) === view.to)
+    return target?.removable ? { do: 'remove', index: target.index } : undefined
   }
   if (view.at === 'return') {
     const target = snapshot.deployments.find(d => deploymentName(d) === view.to)
@@ -140,11 +160,15 @@ function requestOf(view: Confirm, snapshot: Snapshot): Request | undefined {
 
 const REASON_LENGTH = 200
 
-function typed(ui: Ui, view: Extract<View, { at: 'reason' }>, key: Key): Step {
-  if (key === 'esc') return { ui: { ...ui, view: { at: 'rollback', chosen: view.to } } }
+function typed(ui: Ui, view: Extract<View, { at: 'reason' | 'why' }>, key: Key): Step {
+  const go = (next: View): Step => ({ ui: { ...ui, view: next } })
+  const isReturn = view.at === 'reason'
+  if (key === 'esc') return go(isReturn ? { at: 'rollback', chosen: view.to } : { at: 'packages', chosen: view.offer })
   if (key === 'enter') {
     const reason = view.reason.trim()
-    return { ui: reason ? { ...ui, view: { at: 'return', to: view.to, reason, yes: false } } : ui }
+    if (reason === '') return { ui }
+    const next = { reason, yes: false }
+    return go(isReturn ? { at: 'return', to: view.to, ...next } : { at: 'downgrade', offer: view.offer, ...next })
   }
   if (key in MOVES) return { ui }
   const letters = [...view.reason]

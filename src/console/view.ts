@@ -1,17 +1,21 @@
 /** Where the person is in the console, and the screen that is due there: values and pure functions of the snapshot. */
-import type { DeploymentInfo, JobInfo, OfferInfo, Snapshot } from '../control/protocol.ts'
+import type { DeploymentInfo, JobInfo, MediumInfo, MissInfo, OfferInfo, Snapshot } from '../control/protocol.ts'
 
 /** What a person chose to look at. Offers and deployments are held by name: places in a list change under the cursor. */
 export type View =
   | { at: 'home' }
   | { at: 'packages'; chosen: string }
   | { at: 'install'; offer: string; yes: boolean }
+  /** an older release, although it is one: why, and then whether */
+  | { at: 'why'; offer: string; reason: string }
+  | { at: 'downgrade'; offer: string; reason: string; yes: boolean }
   | { at: 'reboot'; yes: boolean }
   | { at: 'cancel'; yes: boolean }
   | { at: 'rollback'; chosen: string }
   | { at: 'reason'; to: string; reason: string }
   /** `force`: although a hook of what runs refused */
   | { at: 'return'; to: string; reason: string; yes: boolean; force?: true }
+  | { at: 'remove'; to: string; yes: boolean }
   /** places are counted from the newest entry */
   | { at: 'history' | 'log'; place: number }
   | { at: 'trouble' }
@@ -58,10 +62,30 @@ export function sortedOffers({ offers }: Snapshot): OfferInfo[] {
   return [...offers].sort((a, b) => rank(a) - rank(b) || time(b) - time(a) || (a.path < b.path ? -1 : 1))
 }
 
-export const chosenOffer = (snapshot: Snapshot, chosen: string): OfferInfo | undefined => {
-  const list = sortedOffers(snapshot)
-  return list.find(o => offerName(o) === chosen) ?? list[0]
+/** What is nearly a package, with the medium that it is on. */
+export const misses = ({ media }: Snapshot): { medium: MediumInfo; miss: MissInfo }[] =>
+  media.flatMap(medium => (medium.misses ?? []).map(miss => ({ medium, miss })))
+
+/** Everything that is listed, by its names: packages first. */
+export const listed = (snapshot: Snapshot): string[] => [
+  ...sortedOffers(snapshot).map(offerName),
+  ...misses(snapshot).map(({ miss }) => miss.path),
+]
+
+/** The name of what is chosen: the first, unless it is something that is still there. */
+export const chosenName = (snapshot: Snapshot, chosen: string): string | undefined => {
+  const names = listed(snapshot)
+  return names.includes(chosen) ? chosen : names[0]
 }
+
+/** The offer that is chosen, if it is one. */
+export const chosenOffer = (snapshot: Snapshot, chosen: string): OfferInfo | undefined => {
+  const name = chosenName(snapshot, chosen)
+  return snapshot.offers.find(o => offerName(o) === name)
+}
+
+/** May an operator install it although it is older than what was here? */
+export const isOlder = ({ verdict }: OfferInfo): boolean => !verdict.fits && verdict.code === 'older'
 
 export const chosenDeployment = (snapshot: Snapshot, chosen: string): DeploymentInfo | undefined => {
   const list = returnable(snapshot)
@@ -92,6 +116,11 @@ export function placeOf({ view, closed, watched }: Ui, snapshot: Snapshot): Plac
       return 'home'
     case 'install':
       return snapshot.offers.some(o => offerName(o) === view.offer) ? 'install' : 'packages'
+    case 'why':
+    case 'downgrade':
+      return snapshot.offers.some(o => offerName(o) === view.offer && isOlder(o)) ? view.at : 'packages'
+    case 'remove':
+      return snapshot.deployments.some(d => deploymentName(d) === view.to && d.removable) ? 'remove' : 'rollback'
     case 'reason':
     case 'return':
       return returnable(snapshot).some(d => deploymentName(d) === view.to) ? view.at : 'rollback'

@@ -1,7 +1,16 @@
 /** What the service says by code and values, in the chosen language; a code that is not known keeps the service's own sentence. */
 import type { Facts, Failure } from '../base/failure.ts'
 import { bytes, safe } from '../base/text.ts'
-import type { DeploymentInfo, HistoryEntry, JobInfo, MediumInfo, Problem, Verdict } from '../control/protocol.ts'
+import type {
+  DeploymentInfo,
+  HistoryEntry,
+  JobInfo,
+  MediumInfo,
+  MissInfo,
+  OfferInfo,
+  Problem,
+  Verdict,
+} from '../control/protocol.ts'
 import type { Fact } from './texts/codes.ts'
 import type { Texts } from './texts.ts'
 
@@ -15,8 +24,9 @@ export function when(time: string | undefined, t?: Texts): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`
 }
 
-/** The values that are sizes and times; all others are names and counts. */
+/** The values that are sizes, times, and alternatives with blanks between them; all others are names and counts. */
 const SIZES: readonly string[] = ['need', 'free']
+const CHOICES: readonly string[] = ['formats']
 const TIMES: readonly string[] = ['made', 'newest']
 
 /** The sentence with its values, or undefined where a value is missing: an older service does not send it. */
@@ -26,10 +36,14 @@ function filled(say: ((fact: Fact) => string) | undefined, facts: Facts, t: Text
     const value = facts[name]
     if (value === undefined) missing = true
     if (SIZES.includes(name)) return bytes(Number(value), t.locale)
+    if (CHOICES.includes(name) && value) return anyOf(String(value).split(' '), t)
     return TIMES.includes(name) ? when(String(value), t) : String(value)
   })
   return missing ? undefined : text
 }
+
+const anyOf = (names: readonly string[], t: Texts) =>
+  new Intl.ListFormat(t.locale, { type: 'disjunction' }).format(names)
 
 const own = <T>(table: { readonly [key: string]: T }, key: string): T | undefined =>
   Object.hasOwn(table, key) ? table[key] : undefined
@@ -41,18 +55,19 @@ export const whatWords = (code: string, facts: Facts | undefined, t: Texts, othe
 /** What to do about a code. */
 export const nextWords = (code: string, t: Texts): string => own(t.next, code) ?? t.next.internal
 
-export const verdictShort = (verdict: Verdict, preselected: boolean, t: Texts): string =>
-  verdict.fits
-    ? preselected
-      ? t.packages.best
-      : t.packages.fits
-    : (own<string>(t.short, verdict.code) ?? verdict.code)
+/** A verdict in two or three words; of several copies that fit, which would be taken. */
+export function offerShort({ verdict, preselected, preferred }: OfferInfo, t: Texts): string {
+  if (!verdict.fits) return own<string>(t.short, verdict.code) ?? verdict.code
+  return preselected ? t.packages.best : preferred ? t.packages.fits : t.packages.copy
+}
+
+export const missShort = ({ code }: MissInfo, t: Texts): string => own<string>(t.miss, code) ?? code
 
 export const verdictWords = (verdict: Extract<Verdict, { fits: false }>, t: Texts): string =>
   whatWords(verdict.code, verdict.facts, t, verdict.why)
 
 export const mediumWords = (medium: MediumInfo, t: Texts): string =>
-  filled(own(t.medium, medium.code ?? ''), { filesystem: medium.filesystem }, t) ??
+  filled(own(t.medium, medium.code ?? ''), { filesystem: medium.filesystem, ...medium.facts }, t) ??
   medium.text ??
   own<string>(t.mediumState, medium.state) ??
   medium.state
@@ -69,6 +84,10 @@ export const leftWords = (one: DeploymentInfo, t: Texts): string | undefined =>
 export const failureWords = (failure: Failure, t: Texts): string =>
   whatWords(failure.code, failure.facts, t, failure.message)
 
+/** The copy of the package that a job which found its own damaged has seen, or undefined. */
+export const otherCopy = ({ code, facts }: JobInfo): string | undefined =>
+  code === 'tampered' && facts?.other !== undefined ? String(facts.other) : undefined
+
 export const stepWords = (step: string, { stick }: JobInfo, t: Texts): string =>
   step === 'stage' && stick === 'none' ? t.job.copying : (own<string>(t.step, step) ?? step)
 
@@ -80,7 +99,9 @@ export function jobWords(job: JobInfo, t: Texts): string {
   const { phase } = t
   const to = job.to.version || job.to.commit.slice(0, 12)
   const from = job.from.version || job.from.commit.slice(0, 12)
-  const why = job.code === undefined ? '' : whatWords(job.code, job.facts, t, '')
+  const other = otherCopy(job)
+  const what = job.code === undefined ? '' : whatWords(job.code, job.facts, t, '')
+  const why = other === undefined ? what : `${what} ${t.phase.otherCopy(other)}`
   // A cause that is not known is told whole by the service.
   if (job.code !== undefined && why === '') return job.text
   switch (job.phase) {

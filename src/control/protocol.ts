@@ -8,6 +8,7 @@ import { type Facts, Failure } from '../base/failure.ts'
 /** Raised when a client of an older protocol could misread a newer service's answer. */
 export const API = 1
 
+export type { MissCode } from '../media/naming.ts'
 export type { RefusalCode, Verdict } from '../trust.ts'
 export type * from '../update/snapshot.ts'
 

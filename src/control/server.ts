@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { asFailure, errno, Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
+import { safe } from '../base/text.ts'
 import { isRefusalCode } from '../trust.ts'
 import type { Updater } from '../update/updater.ts'
 import type { ErrorBody, Snapshot } from './protocol.ts'
@@ -69,10 +70,11 @@ export function makeApp(updater: Updater, changes: Changes): RequestListener {
     await updater.setPinned((await body(request, Place)).index, isPinned)
     return [200, { deployments: updater.snapshot().deployments }] as [number, unknown]
   }
+  const frames = makeFrames(updater, changes)
   const routes: Record<string, Handler> = {
     'GET /v1/status': async () => [200, updater.snapshot()],
     'GET /v1/events': async (_, response) => {
-      await stream(response, updater, changes)
+      await stream(response, frames)
       return undefined
     },
     'GET /v1/history': async (_request, _response, query) => {
@@ -122,47 +124,75 @@ export function makeApp(updater: Updater, changes: Changes): RequestListener {
   }
 }
 
-/** Every snapshot, at most FRAMES a second, until the client goes. */
-async function stream(response: ServerResponse, updater: Updater, changes: Changes): Promise<void> {
-  let wake = () => {}
-  let isNew = true
-  let isOpen = true
-  const stop = changes.listen(() => {
-    isNew = true
-    wake()
+interface Frame {
+  /** rises with every change of the snapshot */
+  version: number
+  event: Buffer
+}
+
+interface Frames {
+  /** Resolves with the newest frame once there is another than that of this version; with none when the signal aborts. */
+  after(version: number, signal: AbortSignal): Promise<Frame | undefined>
+}
+
+/**
+ * Snapshots as events, for all streams together: one is made when a stream is ready for it, and then not another one for a
+ * moment, however many streams there are and however fast the bytes come. Nothing of it is kept.
+ */
+function makeFrames(updater: Updater, changes: Changes): Frames {
+  let version = 1
+  let made = Number.NEGATIVE_INFINITY
+  let making: Promise<Frame> | undefined
+  changes.listen(() => {
+    version++
   })
-  const gone = new Promise<void>(resolve =>
-    response.once('close', () => {
-      isOpen = false
-      stop()
-      resolve()
-    }),
-  )
-  const pause = (milliseconds: number) =>
-    Promise.race([
-      gone,
-      new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, milliseconds)
-        wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      }),
-    ])
-  const write = async (text: string) => {
-    if (!response.write(text)) await Promise.race([gone, once(response, 'drain').catch(() => {})])
+
+  async function make(): Promise<Frame> {
+    await sleep(Math.max(0, made + 1000 / FRAMES - performance.now()))
+    made = performance.now()
+    making = undefined
+    const snapshot = JSON.stringify(updater.snapshot() satisfies Snapshot)
+    return { version, event: Buffer.from(`event: snapshot\ndata: ${snapshot}\n\n`) }
   }
+
+  const changed = (last: number, signal: AbortSignal) =>
+    new Promise<void>(resolve => {
+      const look = () => {
+        if (version === last && !signal.aborted) return
+        stop()
+        signal.removeEventListener('abort', look)
+        resolve()
+      }
+      const stop = changes.listen(look)
+      signal.addEventListener('abort', look)
+      look()
+    })
+
+  return {
+    async after(last, signal) {
+      await changed(last, signal)
+      if (signal.aborted) return undefined
+      making ??= make()
+      return making
+    },
+  }
+}
+
+/** Every snapshot that the client is ready for, the newest each time, until it goes. */
+async function stream(response: ServerResponse, frames: Frames): Promise<void> {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  const write = async (data: string | Buffer) => {
+    if (!response.write(data)) await once(response, 'drain', { signal: gone.signal }).catch(() => {})
+  }
+  const alive = setInterval(() => response.writableNeedDrain || response.write(': still here\n\n'), KEEP_ALIVE)
+  response.once('close', () => clearInterval(alive))
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
-  while (isOpen) {
-    if (isNew) {
-      isNew = false
-      await write(`event: snapshot\ndata: ${JSON.stringify(updater.snapshot() satisfies Snapshot)}\n\n`)
-      await Promise.race([gone, sleep(1000 / FRAMES)])
-      continue
-    }
-    await pause(KEEP_ALIVE)
-    wake()
-    if (!isNew && isOpen) await write(': still here\n\n')
+  for (let version = 0; !gone.signal.aborted; ) {
+    const frame = await frames.after(version, gone.signal)
+    if (!frame || gone.signal.aborted) return
+    version = frame.version
+    await write(frame.event)
   }
 }
 
@@ -204,7 +234,9 @@ function answer(response: ServerResponse, status: number, value: unknown): void 
 function refuse(response: ServerResponse, { code, message, facts }: Failure): void {
   if (response.headersSent) return void response.destroy()
   const status = STATUS[code] ?? (isRefusalCode(code) ? 422 : 500)
-  answer(response, status, { error: { code, message, ...(facts && { facts }) } } satisfies ErrorBody)
+  answer(response, status, {
+    error: { code, message: safe(message, 2000), ...(facts && { facts }) },
+  } satisfies ErrorBody)
 }
 
 /**

@@ -2,7 +2,9 @@
 import { basename, dirname } from 'node:path'
 import { Failure } from '../base/failure.ts'
 import { openFile, type Source } from '../base/source.ts'
-import { MANY, type Medium, type Remark, SILENT, told, unreadable } from './medium.ts'
+import { safe } from '../base/text.ts'
+import { type Inserted, insertStick } from './inserted.ts'
+import { type Medium, missesOf, remarksOn, SILENT, show, told } from './medium.ts'
 import { isBelow, type Mount, mountsBelow } from './mounts.ts'
 import { openProber } from './probe.ts'
 import { readRefused } from './refused.ts'
@@ -14,6 +16,13 @@ import { watchMedium } from './watch.ts'
 
 export interface Media {
   list(): Medium[]
+  /**
+   * Has all that is in been looked at, so that what was found on it is all there is? A medium in trouble is not waited for:
+   * nobody knows whether that will end.
+   */
+  isLookedOver(): boolean
+  /** Those in trouble, by their paths. */
+  inTrouble(): ReadonlySet<string>
   /** Look at the mounts now instead of at the next tick. */
   look(): Promise<void>
   /** The medium that a file is on, of those that are known. */
@@ -35,26 +44,18 @@ interface Listeners {
   isBusy: () => boolean
 }
 
-interface Stick extends Medium {
-  /** the mount and those that lie on it: when one of these changes, the stick is looked at anew */
-  mount: string
-  usb?: UsbIdentity | undefined
-  /** undefined while it waits to be started again */
-  reader?: Promise<StickReader> | undefined
-  /** the first look is complete */
-  isRead: boolean
-  isSilent: boolean
-  /** what is wrong with it, and what is only to be said */
-  trouble?: Remark | undefined
-  remark?: Remark | undefined
-  /** seconds until a child that ended by itself is started again */
-  patience: number
-  restart?: NodeJS.Timeout
+interface Stick extends Inserted {
+  /** the mount and those that lie on it: when one of these changes, the stick is looked at anew; undefined once it has gone */
+  mount: string | undefined
+  usb: UsbIdentity | undefined
 }
 
 /** Sticks that are read at the same time: each costs a process. */
 const MOST = 8
 const SURPLUS = { code: 'too-many-media', text: `${MOST} others are being read; take one of those out` }
+/** Of a stick that makes place for another. */
+const silent = (path: string) =>
+  new Failure('not-answering', `cannot read ${safe(path)}: what it is on is not answering; try another stick`)
 
 /** @param folder private and on a tmpfs */
 export function openMedia(
@@ -63,112 +64,94 @@ export function openMedia(
   on: Listeners,
 ): Media {
   const sticks = new Map<string, Stick>()
+  /** mounts that did not answer and had to make place for others; they are tried again when there is place */
+  const givenUp = new Set<string>()
   const inbox: Medium = { path: config.inbox, name: 'inbox', kind: 'inbox', filesystem: '', state: 'reading' }
-  /** those without a reader: what could not be mounted, and what is too many */
+  /** those without a reader: what could not be mounted, what is too many, and what had to make place */
   let unread: Medium[] = []
+  let isLooked = false
   let closed = false
 
-  function show(medium: Medium, state: Medium['state'], remark?: Remark): void {
-    const isNews = medium.state !== state || medium.code !== remark?.code || medium.text !== remark?.text
-    medium.state = state
-    medium.code = remark?.code
-    medium.text = remark?.text
-    if (isNews) on.change()
-  }
-
-  function showStick(stick: Stick): void {
-    if (sticks.get(stick.path) !== stick) return
-    const trouble = stick.isSilent ? SILENT : stick.trouble
-    if (trouble) show(stick, 'trouble', trouble)
-    else show(stick, stick.isRead ? 'ready' : 'reading', stick.remark)
-  }
+  const all = () => [inbox, ...[...sticks.values()].map(({ medium }) => medium), ...unread]
 
   function holding(path: string): Stick | undefined {
     return [...sticks.values()]
-      .filter(stick => isBelow(path, stick.path))
-      .sort((a, b) => b.path.length - a.path.length)[0]
+      .filter(stick => isBelow(path, stick.medium.path))
+      .sort((a, b) => b.medium.path.length - a.medium.path.length)[0]
   }
 
-  async function read(stick: Stick): Promise<StickReader> {
-    const set = (change: Partial<Stick>) => {
-      Object.assign(stick, change)
-      showStick(stick)
-    }
-    const isHere = () => !closed && sticks.get(stick.path) === stick
-    const again = () => {
-      stick.reader = undefined
-      if (!isHere()) return
-      set({ isRead: false, isSilent: false, trouble: unreadable('it is tried again in a moment') })
-      on.left(stick)
-      stick.restart = setTimeout(() => begin(stick), stick.patience * 1000)
-      stick.patience = Math.min(60, stick.patience * 2)
-    }
-    try {
-      return await openStick(
-        stick.path,
-        folder,
-        {
-          // What is on a mount of its own is that one's, also when its files can be seen from here.
-          found: file => isHere() && holding(file.path) === stick && on.found(stick, file),
-          gone: path => isHere() && on.gone(stick, path),
-          ready: beyond => set({ isRead: true, remark: beyond ? MANY : undefined }),
-          error: why => set({ trouble: unreadable(why) }),
-          answering: does => set({ isSilent: !does }),
-          unmounted() {
-            stick.mount = ''
-            void look()
-          },
-          ended: again,
+  async function insert({ path, filesystem, source }: Mount, mount: string): Promise<void> {
+    const medium: Medium = { path, name: basename(path), kind: 'stick', filesystem, state: 'reading' }
+    const usb = await usbOf(source)
+    if (closed) return
+    const isHere = () => sticks.get(path)?.medium === medium
+    const stick: Stick = {
+      ...insertStick(medium, folder, {
+        change: on.change,
+        // What is on a mount of its own is that one's, also when its files can be seen from here.
+        found: file => holding(file.path)?.medium === medium && on.found(medium, file),
+        gone: gone => on.gone(medium, gone),
+        lost: () => isHere() && on.left(medium),
+        unmounted() {
+          stick.mount = undefined
+          void look()
         },
-        true,
-      )
-    } catch (error) {
-      again()
-      throw error
+        failed: on.failed,
+      }),
+      ...{ mount, usb },
     }
-  }
-
-  function begin(stick: Stick): void {
-    stick.trouble = undefined
-    stick.reader = read(stick)
-    stick.reader.catch(on.failed)
-    showStick(stick)
-  }
-
-  async function drop(stick: Stick): Promise<void> {
-    sticks.delete(stick.path)
-    clearTimeout(stick.restart)
-    on.left(stick)
+    sticks.set(path, stick)
     on.change()
-    await stick.reader?.then(reader => reader.close()).catch(() => {})
+    prober.ask()
+  }
+
+  async function drop(stick: Stick, why?: Failure): Promise<void> {
+    const { medium } = stick
+    sticks.delete(medium.path)
+    on.left(medium)
+    on.change()
+    await stick.close(why)
+  }
+
+  /** The place of the one that has been silent for longest: there may be no end to that. */
+  async function makePlace(): Promise<boolean> {
+    const [longest] = [...sticks.values()].sort((a, b) => b.silence() - a.silence())
+    if (!longest || longest.silence() === 0) return false
+    if (longest.mount !== undefined) givenUp.add(longest.mount)
+    await drop(longest, silent(longest.medium.path))
+    return true
   }
 
   async function lookOnce(): Promise<void> {
     const mounts = await mountsBelow(config.roots)
     const marks = new Map(mounts.map(mount => [mount.path, markOf(mount, mounts)]))
-    for (const stick of [...sticks.values()]) if (marks.get(stick.path) !== stick.mount) await drop(stick)
-    const surplus: Medium[] = []
-    for (const { path, filesystem, source } of mounts) {
+    const markAt = (path: string) => marks.get(path) ?? ''
+    for (const stick of [...sticks.values()]) {
+      const mark = marks.get(stick.medium.path)
+      if (mark === undefined || mark !== stick.mount) await drop(stick)
+    }
+    for (const mark of givenUp) if (![...marks.values()].includes(mark)) givenUp.delete(mark)
+    const others: Medium[] = []
+    const isGivenUp = ({ path }: Mount) => givenUp.has(markAt(path))
+    for (const mount of mounts.sort((a, b) => Number(isGivenUp(a)) - Number(isGivenUp(b)))) {
+      const { path, filesystem } = mount
       if (sticks.has(path) || closed) continue
-      const medium: Medium = { path, name: basename(path), kind: 'stick', filesystem, state: 'reading' }
-      if (sticks.size >= MOST) {
-        surplus.push({ ...medium, state: 'trouble', ...SURPLUS })
-        continue
+      if (sticks.size < MOST || (!isGivenUp(mount) && (await makePlace()))) {
+        givenUp.delete(markAt(path))
+        await insert(mount, markAt(path))
+      } else {
+        const remark = isGivenUp(mount) ? SILENT : SURPLUS
+        others.push({ path, name: basename(path), kind: 'stick', filesystem, state: 'trouble', ...remark })
       }
-      const known = { mount: marks.get(path) ?? '', usb: await usbOf(source), patience: 1 }
-      const stick: Stick = { ...medium, ...known, isRead: false, isSilent: false }
-      sticks.set(path, stick)
-      begin(stick)
-      on.change()
-      prober.ask()
     }
-    const now = [...(await readRefused(config.refused)), ...surplus]
-    if (JSON.stringify(now) !== JSON.stringify(unread)) {
-      unread = now
-      on.change()
-    }
+    const now = [...(await readRefused(config.refused)), ...others]
+    const isNews = !isLooked || JSON.stringify(now) !== JSON.stringify(unread)
+    unread = now
+    isLooked = true
+    if (isNews) on.change()
     // What asks for sizes would hang with a silent one.
-    prober.need(sticks.size > 0 && [...sticks.values()].every(stick => !stick.isSilent) && !on.isBusy())
+    const answers = [...sticks.values()].every(stick => stick.silence() === 0) && givenUp.size === 0
+    prober.need(sticks.size > 0 && answers && !on.isBusy())
   }
   let looking: Promise<void> | undefined
   let isStale = false
@@ -192,28 +175,26 @@ export function openMedia(
   const watcher = watchMedium(inbox.path, {
     found: file => on.found(inbox, file),
     gone: path => on.gone(inbox, path),
-    ready: beyond => show(inbox, 'ready', beyond ? MANY : undefined),
-    error: error => show(inbox, 'trouble', unreadable(error.message)),
+    looked(look) {
+      const { trouble, remark } = remarksOn(inbox, look)
+      if (show(inbox, trouble ? 'trouble' : 'ready', trouble ?? remark, missesOf(look))) on.change()
+    },
   })
   const mounting = onMounts(() => void look())
   void look()
   const timer = setInterval(look, config.tick * 1000)
 
   return {
-    list: () =>
-      [inbox, ...sticks.values(), ...unread].map(medium => told(medium, sticks.get(medium.path)?.usb, prober.last())),
+    list: () => all().map(medium => told(medium, sticks.get(medium.path)?.usb, prober.last())),
+    isLookedOver: () => isLooked && all().every(({ state }) => state !== 'reading'),
+    inTrouble: () => new Set(all().flatMap(({ state, path }) => (state === 'trouble' ? path : []))),
     look,
-    holding: path => (isBelow(path, inbox.path) ? inbox : holding(path)),
+    holding: path => (isBelow(path, inbox.path) ? inbox : holding(path)?.medium),
     async open(path) {
       if (isBelow(path, inbox.path)) return openFile(path)
       // It may have been mounted since the last look.
       if (!holding(path)) await look()
-      const stick = holding(path)
-      if (!stick) return openAnywhere(path, folder)
-      const reader = await stick.reader
-      if (!reader)
-        throw new Failure('media-gone', `cannot read ${path}: the stick is not there; put it back to continue`)
-      return reader.open(path)
+      return (await holding(path)?.open(path)) ?? openAnywhere(path, folder)
     },
     async close() {
       closed = true
@@ -222,7 +203,7 @@ export function openMedia(
       prober.close()
       await looking
       for (const stick of [...sticks.values()]) await drop(stick)
-      await watcher.close()
+      watcher.close()
     },
   }
 }
@@ -235,11 +216,11 @@ function markOf(mount: Mount, all: readonly Mount[]): string {
 
 /** A file on no medium that is known: wherever it is, it may hang, so a child of its own reads it. */
 async function openAnywhere(path: string, folder: string): Promise<Source> {
-  const silent = new Failure('not-answering', `cannot read ${path}: what it is on is not answering; try another stick`)
+  const late = silent(path)
   const reader: StickReader = await openStick(
     dirname(path),
     folder,
-    { answering: does => void (does || reader.close(silent)) },
+    { answering: does => void (does || reader.close(late)) },
     false,
   )
   try {

@@ -1,5 +1,6 @@
 /** What is mounted, from the kernel itself: /proc/self/mountinfo (proc_pid_mountinfo(5)). */
 import { readFile, realpath } from 'node:fs/promises'
+import { nameOf } from '../base/names.ts'
 
 export interface Mount {
   /** the kernel's number for this mount; a later mount may get the number of one that is gone */
@@ -18,7 +19,7 @@ export interface Mount {
 const decoded = (field: string) =>
   field.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)))
 
-/** @param text bytes as latin1, so that a path in another encoding survives to be compared */
+/** @param text bytes as latin1: a path need not be UTF-8 */
 export function parseMountinfo(text: string): Mount[] {
   const mounts: Mount[] = []
   for (const line of text.split('\n')) {
@@ -31,15 +32,15 @@ export function parseMountinfo(text: string): Mount[] {
       id: Number(id),
       parent: Number(parent),
       origin: `${device} ${root}`,
-      path: utf8(decoded(path)),
+      path: named(decoded(path)),
       filesystem,
-      source: utf8(decoded(fields[dash + 2] ?? '')),
+      source: named(decoded(fields[dash + 2] ?? '')),
     })
   }
   return mounts
 }
 
-const utf8 = (latin1: string) => Buffer.from(latin1, 'latin1').toString('utf8')
+const named = (latin1: string) => nameOf(Buffer.from(latin1, 'latin1'))
 
 /** Is `path` somewhere below the folder `root`? */
 export const isBelow = (path: string, root: string) =>

@@ -8,9 +8,11 @@ import { type FileHandle, readlink, statfs } from 'node:fs/promises'
 import { asFailure, Failure } from '../base/failure.ts'
 import { collectGarbage } from '../base/heap.ts'
 import { onLines } from '../base/lines.ts'
+import { bytesOf, nameOf } from '../base/names.ts'
 import { openRegular, readInto } from '../base/source.ts'
+import { safe } from '../base/text.ts'
 import { readAsAsked } from './advise.ts'
-import { watchMedium } from './watch.ts'
+import { type MediumWatch, watchMedium } from './watch.ts'
 import { type Answer, type Event, type Request, SLOT, SLOTS } from './wire.ts'
 
 const SHARED = 3
@@ -25,16 +27,17 @@ export function serve(root: string, watching: boolean): void {
   const open = new Map<number, { file: FileHandle; path: string }>()
   const buffers = Array.from({ length: SLOTS }, () => NONE)
   let handles = 0
+  let watch: MediumWatch | undefined
 
   const act = async (request: Request): Promise<Omit<Answer, 'id'>> => {
     switch (request.do) {
       case 'open': {
         const { file, size } = await openRegular(request.path)
         // A folder on the way may have become a link since it was found.
-        const real = await readlink(`/proc/self/fd/${file.fd}`)
-        if (watching && real !== request.path) {
+        const real = await readlink(`/proc/self/fd/${file.fd}`, { encoding: 'buffer' })
+        if (watching && nameOf(real) !== request.path) {
           await file.close()
-          throw new Failure('not-a-package', `cannot open ${request.path}: it is reached through a link`)
+          throw new Failure('not-a-package', `cannot open ${safe(request.path)}: it is reached through a link`)
         }
         await readAsAsked(file.fd)
         open.set(++handles, { file, path: request.path })
@@ -66,10 +69,10 @@ export function serve(root: string, watching: boolean): void {
         }
         return {}
       case 'ping':
-        await statfs(root).catch(error => {
+        await statfs(bytesOf(root)).catch(error => {
           throw new Failure('media-gone', 'its filesystem has ended; take it out and put it back', { cause: error })
         })
-        return {}
+        return { waiting: watch?.waiting() ?? 0 }
     }
   }
 
@@ -87,11 +90,10 @@ export function serve(root: string, watching: boolean): void {
 
   say({ event: 'started' })
   if (!watching) return
-  watchMedium(root, {
+  watch = watchMedium(root, {
     found: file => say({ event: 'found', file }),
     gone: path => say({ event: 'gone', path }),
-    ready: beyond => say({ event: 'ready', beyond }),
-    error: error => say({ event: 'error', message: error.message }),
+    looked: look => say({ event: 'looked', look }),
     unmounted: () => say({ event: 'unmounted' }),
   })
 }

@@ -8,7 +8,7 @@ import { onLines } from '../base/lines.ts'
 import { findProgram } from '../base/program.ts'
 import { start } from '../base/run.ts'
 import type { Source } from '../base/source.ts'
-import type { Found } from './scan.ts'
+import type { Found, Look } from './scan.ts'
 import { type Answer, type Event, PARTS, type Part, type Request, SLOT, SLOTS } from './wire.ts'
 
 /** Milliseconds between looks at whether the stick still answers, and how long it may take: six seconds in all until it is said. */
@@ -29,8 +29,8 @@ export interface StickEvents {
   found(file: Found): void
   gone(path: string): void
   /** a look is complete */
-  ready(beyond: boolean): void
-  /** something on it cannot be read */
+  looked(look: Look): void
+  /** it does not even say how large it is */
   error(message: string): void
   /** it has not answered for a while, or does again */
   answering(does: boolean): void
@@ -81,6 +81,8 @@ export async function openStick(
   let started: number | undefined
   let closed: Failure | undefined
   let answering = true
+  /** milliseconds that a look at the stick had been waiting for it when the child answered last */
+  let looking = 0
 
   function ask(request: Ask): Promise<Told> {
     if (closed) return Promise.reject(closed)
@@ -99,7 +101,10 @@ export async function openStick(
     const waiting = pending.get(message.id)
     pending.delete(message.id)
     if ('error' in message) waiting?.reject(new Failure(message.error.code, message.error.message))
-    else waiting?.resolve(message)
+    else {
+      looking = message.waiting ?? looking
+      waiting?.resolve(message)
+    }
     if (answering || oldest() > PATIENCE) return
     answering = true
     on.answering?.(true)
@@ -110,16 +115,15 @@ export async function openStick(
     if (message.event === 'started') started = performance.now()
     else if (message.event === 'found') on.found?.(message.file)
     else if (message.event === 'gone') on.gone?.(message.path)
-    else if (message.event === 'ready') on.ready?.(message.beyond)
-    else if (message.event === 'error') on.error?.(message.message)
+    else if (message.event === 'looked') on.looked?.(message.look)
     else on.unmounted?.()
   }
 
-  /** Milliseconds that the request which has waited longest has waited for the stick. */
+  /** Milliseconds that the request which has waited longest has waited for the stick, or a look at it. */
   function oldest(): number {
     if (started === undefined) return 0
     const [first] = pending.values() // in the order in which they were asked
-    return first ? performance.now() - Math.max(started, first.since) : 0
+    return Math.max(looking, first ? performance.now() - Math.max(started, first.since) : 0)
   }
 
   let pinged = false

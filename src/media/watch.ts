@@ -1,12 +1,14 @@
-/** Package files on one medium, as they come and go: a first look, then one chokidar watcher a mount, bounded, following no links. */
-import { type FSWatcher as TopWatcher, watch as watchFolder } from 'node:fs'
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
-import { basename, relative, sep } from 'node:path'
-import { type FSWatcher, watch } from 'chokidar'
-import { BOUNDS, type Found, isCandidate, scan } from './scan.ts'
+/** One medium as it is and as it changes: a look at all of it, and another one whenever something moved in its folders. */
+import { type FSWatcher, watch as watchFolder } from 'node:fs'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { bytesOf, nameOf } from '../base/names.ts'
+import { BOUNDS, type Found, type Look, scan } from './scan.ts'
 
 export interface MediumWatch {
-  close(): Promise<void>
+  /** milliseconds that a look has been waiting for the medium; 0 while none is under way */
+  waiting(): number
+  close(): void
 }
 
 export interface MediumEvents {
@@ -14,130 +16,120 @@ export interface MediumEvents {
   found(file: Found): void
   /** it is no longer there */
   gone(path: string): void
-  /** a look is complete; `beyond` says that the bounds cut it short */
-  ready(beyond: boolean): void
-  /** something on the medium does not let itself be read */
-  error(error: Error): void
+  /** a look is complete */
+  looked(look: Look): void
   /** the filesystem itself is gone from under the folder */
   unmounted?(): void
 }
 
-/**
- * Milliseconds of quiet before a file that changed, or a medium that is too large for a watcher, is looked at once more:
- * of changes in quick succession chokidar tells the first.
- */
-const QUIET = 500
+/** Milliseconds from a change to the look that follows it, and at least from one look to the next: files grow while they are copied. */
+const SOON = 50
+const PAUSE = 500
+/** A look at a large medium takes long: so many times as long nothing is done. */
+const REST = 10
+/** Milliseconds between looks where the kernel tells of no changes: it has no watches left. */
+const POLL = 5000
+/** Folders whose changes are followed; the kernel's watches are few, and everybody's. */
+const FOLLOWED = 300
 
 /** Watch one medium from its root. */
 export function watchMedium(root: string, on: MediumEvents): MediumWatch {
+  /** the sign of each package, by path */
   const known = new Map<string, string>()
-  let beyond = false
+  const followed = new Map<string, { inode: number | undefined; watcher: FSWatcher }>()
+  /** the kernel's number of the watch on the root, where somebody wants to know when that ends */
+  let mark: number | undefined
   let closed = false
-  let watcher: FSWatcher | undefined
-  let top: TopWatcher | undefined
-  let later: NodeJS.Timeout | undefined
-  const settling = new Map<string, NodeJS.Timeout>()
+  let timer: NodeJS.Timeout | undefined
+  let isLooking = false
+  let isStale = false
+  /** milliseconds of performance.now(): when the medium last answered, when a look began and when it ended */
+  const at = { step: 0, begun: 0, ended: Number.NEGATIVE_INFINITY }
 
-  function found(file: Found): void {
-    const sign = `${file.size} ${file.changed}`
-    if (closed || known.get(file.path) === sign) return
-    if (!known.has(file.path) && known.size >= BOUNDS.files) {
-      beyond = true
-      return
-    }
-    known.set(file.path, sign)
-    on.found(file)
-    if (watcher) settle(file.path)
+  function follow(path: string, inode?: number): void {
+    const before = followed.get(path)
+    if (before && (before.inode ?? inode) !== inode) unfollow(path)
+    else if (before) before.inode = inode
+    if (closed || followed.has(path) || followed.size >= FOLLOWED) return
+    try {
+      const watcher = watchFolder(bytesOf(path), { encoding: 'buffer' })
+      watcher.on('error', () => {}) // what cannot be followed is seen by the next look
+      watcher.on('change', (_, name) => {
+        if (path === root) void isMounted(nameOf(Buffer.from(name ?? '')))
+        lookSoon()
+      })
+      followed.set(path, { inode, watcher })
+    } catch {} // likewise
   }
 
-  /** Look again until the file stays as it is. */
-  function settle(path: string): void {
-    clearTimeout(settling.get(path))
-    const timer = setTimeout(async () => {
-      settling.delete(path)
-      const status = await lstat(path).catch(() => undefined)
-      if (status?.isFile() && known.has(path)) found({ path, size: status.size, changed: status.mtimeMs })
-    }, QUIET)
-    settling.set(path, timer)
+  function unfollow(path: string): void {
+    followed.get(path)?.watcher.close()
+    followed.delete(path)
   }
 
-  function gone(path: string): void {
-    if (!closed && known.delete(path)) on.gone(path)
+  /** Of changes that come one after the other, as in a copy under way, each look sees many. */
+  function lookSoon(): void {
+    isStale = true
+    if (closed || isLooking || timer !== undefined) return
+    const rest = at.ended + Math.max(PAUSE, REST * (at.ended - at.begun)) - performance.now()
+    timer = setTimeout(() => void lookOver(), Math.max(SOON, rest))
   }
 
-  /** Look at everything; what was known and is there no more has gone. @returns how many entries there are */
-  async function lookOver(): Promise<number> {
+  async function lookOver(): Promise<void> {
+    timer = undefined
+    isStale = false
+    isLooking = true
+    at.begun = at.step = performance.now()
     const here = new Set<string>()
-    const seen = await scan(root, {
+    const folders = new Set([root])
+    const look = await scan(root, {
+      folder(path, inode) {
+        folders.add(path)
+        follow(path, inode)
+      },
       found(file) {
         here.add(file.path)
-        found(file)
+        if (closed || known.get(file.path) === file.sign) return
+        known.set(file.path, file.sign)
+        on.found(file)
       },
-      error: error => !closed && on.error(error),
+      step() {
+        at.step = performance.now()
+      },
     })
-    beyond = seen.beyond
-    if (!beyond) for (const path of known.keys()) if (!here.has(path)) gone(path)
-    if (!closed) on.ready(beyond)
-    return seen.entries
+    isLooking = false
+    at.ended = performance.now()
+    if (closed) return
+    // What the bounds cut off may still be there.
+    if (!look.beyond || known.size > BOUNDS.files) {
+      for (const path of known.keys()) if (!here.has(path) && known.delete(path)) on.gone(path)
+      for (const path of followed.keys()) if (!folders.has(path)) unfollow(path)
+    }
+    // A folder that is made anew is another one.
+    if (look.unreadable?.path === root) unfollow(root)
+    on.looked(look)
+    if (isStale) lookSoon()
+    else if (!followed.has(root)) timer = setTimeout(() => void lookOver(), POLL)
+  }
+
+  /** @param name of what changed in the root; its own where that itself did */
+  async function isMounted(name: string): Promise<void> {
+    if (mark !== undefined && name === basename(root) && !(await watches()).includes(mark)) on.unmounted?.()
   }
 
   async function begin(): Promise<void> {
-    try {
-      top = watchFolder(root)
-      top.on('error', on.error)
-      const number = on.unmounted && (await newestWatch())
-      top.on('change', async (_, name) => {
-        if (number !== undefined && name === basename(root) && !(await hasWatch(number))) on.unmounted?.()
-      })
-    } catch (error) {
-      on.error(error as Error)
-    }
-    const entries = await lookOver()
-    if (closed) return
-    if (entries > BOUNDS.watched)
-      top?.on('change', () => {
-        clearTimeout(later)
-        later = setTimeout(() => void lookOver(), QUIET)
-      })
-    else watcher = follow()
-  }
-
-  function follow(): FSWatcher {
-    const listed = new Set<string>()
-    const report = (path: string, stats?: { size: number; mtimeMs: number }) => {
-      listed.add(path)
-      if (stats) found({ path, size: stats.size, changed: stats.mtimeMs })
-    }
-    return watch(root, {
-      followSymlinks: false,
-      depth: BOUNDS.depth,
-      alwaysStat: true,
-      ignorePermissionErrors: true,
-      // Called for every entry, first without its stat: a name that cannot be a package is let go of once it is known
-      // to be no folder, so that holiday pictures cost no watch each.
-      ignored: (path, stats) => {
-        if (path === root || stats === undefined) return false
-        if (stats.isDirectory()) return relative(root, path).split(sep).length > BOUNDS.depth
-        return !(stats.isFile() && isCandidate(basename(path)))
-      },
-    })
-      .on('add', report)
-      .on('change', report)
-      .on('unlink', gone)
-      .on('ready', () => {
-        // What went between the first look and this one.
-        if (!beyond) for (const path of known.keys()) if (!listed.has(path)) gone(path)
-      })
-      .on('error', error => on.error(error instanceof Error ? error : new Error(String(error))))
+    follow(root)
+    if (on.unmounted && followed.has(root)) mark = Math.max(...(await watches()))
+    await lookOver()
   }
 
   void begin()
   return {
-    async close() {
+    waiting: () => (isLooking ? performance.now() - at.step : 0),
+    close() {
       closed = true
-      for (const timer of [later, ...settling.values()]) clearTimeout(timer)
-      top?.close()
-      await watcher?.close()
+      clearTimeout(timer)
+      for (const path of [...followed.keys()]) unfollow(path)
     },
   }
 }
@@ -151,6 +143,3 @@ async function watches(): Promise<number[]> {
   }
   return []
 }
-
-const newestWatch = async () => Math.max(...(await watches()))
-const hasWatch = async (number: number) => (await watches()).includes(number)

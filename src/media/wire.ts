@@ -1,5 +1,5 @@
 /** What the service and the child process that reads a stick say to each other: JSON lines, and bytes in a shared file. */
-import type { Found } from './scan.ts'
+import type { Found, Look } from './scan.ts'
 
 /** Bytes of a place in the shared file, and how many there are: one is read while others are used. */
 export const SLOT = 1024 * 1024
@@ -18,14 +18,16 @@ export type Request =
 export type Part = [position: number, length: number]
 
 export type Answer =
-  /** `bytes`: how many there were of each part, fewer than asked for only at the end of the file */
-  | { id: number; handle?: number; size?: number; bytes?: number[] }
+  /**
+   * `bytes`: how many there were of each part, fewer than asked for only at the end of the file; `waiting`: milliseconds that a
+   * look at the stick has been waiting for it
+   */
+  | { id: number; handle?: number; size?: number; bytes?: number[]; waiting?: number }
   | { id: number; error: { code: string; message: string } }
 export type Event =
   /** the program runs: from here on it is the stick that lets one wait */
   | { event: 'started' }
   | { event: 'found'; file: Found }
   | { event: 'gone'; path: string }
-  | { event: 'ready'; beyond: boolean }
-  | { event: 'error'; message: string }
+  | { event: 'looked'; look: Look }
   | { event: 'unmounted' }

@@ -296,10 +296,19 @@ export async function verifyWhole(source: Source, members: Iterable<Member>, onB
   if ((await source.read(end, 1)).length > 0) throw atEnd('there is something after its end')
 }
 
+/**
+ * Check one member, of any size.
+ * @throws Failure as readMember
+ */
+export const verifyMember = (source: Source, member: Member): Promise<void> =>
+  stream(source, member, twoBuffers(), undefined, () => {})
+
 const WRONG_HASH = 'its bytes are not those that the signed index states'
 
 const tampered = (member: Member, why: string) =>
-  new Failure('tampered', `cannot accept ${member.path}: ${why}; copy the package again from its origin`)
+  new Failure('tampered', `cannot accept ${member.path}: ${why}; copy the package again from its origin`, {
+    facts: { member: member.path },
+  })
 
 const atEnd = (why: string) =>
   new Failure('tampered', `cannot accept the package: ${why}; copy it again from its origin`)

@@ -13,7 +13,7 @@ import { readExactly, truncated } from './source.ts'
 
 export { openFile, type Source } from '../base/source.ts'
 export type { Member } from './index.ts'
-export { type Checked, readMember, readMembers, takeMembers, verifyWhole } from './members.ts'
+export { type Checked, readMember, readMembers, takeMembers, verifyMember, verifyWhole } from './members.ts'
 
 export interface Head {
   /** its exact bytes, not yet trusted */

@@ -21,8 +21,8 @@ export interface Surroundings {
   history: History
   log: Log
   offers: () => Offers
-  /** Look at one file that was named instead of offered. */
-  examine: (path: string) => Promise<Offer>
+  /** This file, offered or not; where an id is given it must be that package. @throws Failure `changed` */
+  examine: (path: string, id: string | undefined) => Promise<Offer>
   /** Open a file on whatever medium it is. */
   open: (path: string) => Promise<Source>
   /** what the device is now; asked anew */

@@ -2,6 +2,7 @@
 import { diskTrouble } from '../base/disk.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { abortable, unlessAborted } from '../base/source.ts'
+import { safe } from '../base/text.ts'
 import { setDefault } from '../ostree/rollback.ts'
 import type { Deployment } from '../ostree/status.ts'
 import { removeDeployments } from '../ostree/tidy.ts'
@@ -36,7 +37,8 @@ const waiting = (code: string, why: string): Cause => ({
 /** The device's own disk is what failed: what comes from the stick or from a hook is a failure with a code of its own. */
 function ofDisk(error: unknown, { path }: InstallJob): Failure | undefined {
   if (error instanceof Failure && error.code !== 'command-failed') return undefined
-  const because = (code: string, why: string) => new Failure(code, `cannot install ${path}: ${why}`, { cause: error })
+  const because = (code: string, why: string) =>
+    new Failure(code, `cannot install ${safe(path)}: ${why}`, { cause: error })
   switch (diskTrouble(error)) {
     case 'full':
       return because('disk-full', "the device's disk is full. Remove something, then try again")
@@ -154,7 +156,7 @@ export function makeInstalling(core: Core): Installing {
 
   function afterFailure(job: InstallJob, step: StepName, error: unknown): State {
     if (aborter.signal.aborted) return { at: 'undoing', job, step, cause: { code: 'cancelled', text: 'cancelled' } }
-    const failure = ofDisk(error, job) ?? asFailure(error, `install ${job.path}`)
+    const failure = damaged(ofDisk(error, job) ?? asFailure(error, `install ${safe(job.path)}`), job)
     log.warn({ err: failure, code: failure.code, step }, 'a step failed')
     // From here on nothing needs the stick, and what another program holds it will let go of.
     if (isLocked(error)) return { at: 'installing', job, step, waiting: LOCKED }
@@ -169,6 +171,17 @@ export function makeInstalling(core: Core): Installing {
     }
     // A job that had gone on from what was staged leaves nothing, either.
     return { at: 'undoing', job, step: step === 'admit' ? 'stage' : step, cause: causeOf(failure) }
+  }
+
+  /** What was found damaged is remembered of the file; that another copy is there is said. */
+  function damaged(failure: Failure, { path, offer }: InstallJob): Failure {
+    if (failure.code !== 'tampered') return failure
+    core.offers().damaged(path, failure)
+    const other = core.offers().copies(offer)[0]
+    if (!other?.verdict.fits) return failure
+    const advice = `Another copy of the package was not found damaged: ${safe(other.path)}. Install that one`
+    const facts = { ...failure.facts, other: other.path }
+    return new Failure(failure.code, `${failure.message}. ${advice}`, { cause: failure, facts })
   }
 
   async function settled(job: InstallJob): Promise<State> {

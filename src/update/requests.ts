@@ -63,14 +63,16 @@ export function makeRequests(
       throw new Failure('busy', `cannot begin: another job is not over yet (${now.at}). See: superblock status`)
   }
 
+  const isAllowed = ({ verdict }: Offer, downgrade: boolean | undefined) =>
+    verdict.fits || (verdict.code === 'older' && downgrade === true)
+
   /** A file that somebody names may lie on a stick that is mounted by other means. */
   const isOnStick = ({ medium }: Offer) => medium !== config.media.inbox
 
   async function install(request: InstallRequest): Promise<void> {
     refuseIfBusy()
     const offer = await requested(request)
-    const allowed = offer.verdict.fits || (offer.verdict.code === 'older' && request.allowDowngrade)
-    if (!offer.verdict.fits && !allowed)
+    if (!offer.verdict.fits && !isAllowed(offer, request.allowDowngrade))
       throw new Failure(offer.verdict.code, `cannot install ${safe(offer.path)}: ${offer.verdict.why}`, {
         facts: offer.verdict.facts,
       })
@@ -99,8 +101,8 @@ export function makeRequests(
   }
 
   async function requested({ id, path }: InstallRequest): Promise<Offer> {
+    if (path !== undefined) return promptly(core.examine(path, id))
     if (id !== undefined) return promptly(core.offers().findNow(id))
-    if (path !== undefined) return promptly(core.examine(path))
     throw new Failure('bad-request', 'cannot install: name a package by its id or its path')
   }
 
@@ -172,7 +174,7 @@ export function makeRequests(
     const copy = core
       .offers()
       .copies(now.job.offer)
-      .find(offer => !installing.isWorn(offer) && (offer.verdict.fits || now.job.allowDowngrade))
+      .find(offer => !installing.isWorn(offer) && isAllowed(offer, now.job.allowDowngrade))
     if (!copy) {
       // What could not be read was a stick on its way out.
       const paused = gone(now.job)

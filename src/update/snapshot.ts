@@ -3,7 +3,7 @@ import type { Facts } from '../base/failure.ts'
 import type { Medium } from '../media/medium.ts'
 import type { Verdict } from '../trust.ts'
 
-export type { Medium as MediumInfo } from '../media/medium.ts'
+export type { Medium as MediumInfo, MissInfo } from '../media/medium.ts'
 
 export interface SignerInfo {
   /** primary key, upper-case hex */
@@ -49,20 +49,30 @@ export interface OfferInfo {
   verdict: Verdict
   /** the one that fits best */
   preselected: boolean
-  /** present once the signatures were good enough for the manifest to be read */
-  release?: {
-    version: string
-    os: string
-    ref: string
-    commit: string
-    timestamp: string
-    epoch: number
-    notes: string
-    metadata: unknown
-  }
+  /** of the copies of this package the one that its id alone means */
+  preferred: boolean
+  /** present once the signatures were good enough for the manifest to be read; `releases` says more */
+  release?: ReleaseFacts
   signers: SignerInfo[]
   /** present when it fits */
   plan?: Plan
+}
+
+export interface ReleaseFacts {
+  version: string
+  os: string
+  ref: string
+  commit: string
+  timestamp: string
+  epoch: number
+}
+
+/** A release with what it says of itself, as its package has it. */
+export interface ReleaseInfo extends ReleaseFacts {
+  notes: string
+  metadata: unknown
+  /** notes and metadata were left out: those of all releases together are too long */
+  cut?: true
 }
 
 /** What installing will cost on this device as it is now; bytes. */
@@ -206,6 +216,8 @@ export interface Snapshot {
   deployments: DeploymentInfo[]
   media: Medium[]
   offers: OfferInfo[]
+  /** the releases of the offers, by the offers' ids */
+  releases: { [id: string]: ReleaseInfo }
   job: JobInfo | null
   health: HealthInfo | null
   problems: Problem[]
@@ -223,7 +235,7 @@ export interface HistoryEntry {
 export interface InstallRequest {
   /** an offer's id, or at least 8 characters of one */
   id?: string
-  /** or an absolute path on the device */
+  /** or an absolute path on the device; with an id, the file there must be that package */
   path?: string
   allowDowngrade?: boolean
   /** with allowDowngrade: a newer release that was here is dated wrong, and is not what later ones are compared with any more */

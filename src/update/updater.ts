@@ -11,15 +11,17 @@ import { backUp } from '../ostree/backup.ts'
 import { pin, unpin } from '../ostree/deploy.ts'
 import { openEngine } from '../ostree/engine.ts'
 import { IMMUTABLE, type Leftover, sweep, undeploy } from '../ostree/tidy.ts'
+import { verifyMember } from '../package/read.ts'
 import { loadKeys } from '../package/signature.ts'
 import { admit, type Examined } from './admit.ts'
 import { describeJob } from './describe.ts'
 import { describeDeployments, mayGo, readDevice, rollbackTarget, trustFacts } from './device.ts'
 import { examineDevice, examineStore } from './doctor.ts'
+import { withSource } from './examine.ts'
 import type { Chain } from './history.ts'
 import { openJobRoom } from './job.ts'
 import type { BootHealth } from './journal.ts'
-import { examineFile, openOffers, withSource } from './offers.ts'
+import { openOffers } from './offers.ts'
 import { makeProblems } from './problems.ts'
 import { recover, troubleOf } from './recover.ts'
 import { makeReserve } from './reserve.ts'
@@ -92,10 +94,13 @@ export async function openUpdater(
     deployments: device.deployments,
     keep: config.install.keep,
   })
-  const look = async (path: string, examined: Examined) =>
-    withSource(await media.open(path), async source =>
-      admit(source, await judges(false), engine, config.state, examined),
-    )
+  const look = async (path: string, examined: Examined, suspect?: string) =>
+    withSource(await media.open(path), async source => {
+      const admitted = await admit(source, await judges(false), engine, config.state, examined)
+      if (suspect !== undefined && 'wanted' in admitted)
+        for (const member of admitted.wanted) if (member.path === suspect) await verifyMember(source, member)
+      return admitted
+    })
   /** What the verdicts rest on beside the packages themselves. */
   const grounds = () => JSON.stringify([device.deployments, device.newest, journal.read().epochFloor])
   let judgedBy = grounds()
@@ -103,6 +108,7 @@ export async function openUpdater(
     look,
     ({ commit, timestamp }) =>
       journal.read().left[commit] === undefined && Date.parse(timestamp) >= Date.parse(device.booted.timestamp),
+    () => media.inTrouble(),
     changed,
     log,
   )
@@ -119,7 +125,7 @@ export async function openUpdater(
     },
     log,
     offers: () => offers,
-    examine: path => examineFile(look, path, { medium: media.holding(path)?.path ?? '', size: 0 }),
+    examine: (path, id) => offers.atNow(path, media.holding(path)?.path ?? '', id),
     open: path => media.open(path),
     device: refreshDevice,
     judges,
@@ -155,10 +161,19 @@ export async function openUpdater(
     const waits = state.at === 'returning' || (state.at === 'reboot' && config.reboot.policy === 'auto')
     if (waits) rebootAt ??= Date.now() + config.reboot.delay * 1000
     else rebootAt = undefined
-    const best = config.install.policy === 'auto' && isOver(state) ? offers.best() : undefined
+    // Another copy of what was damaged may be whole.
+    if (state.at === 'failed' && state.cause.code === 'tampered' && state.job.kind === 'install')
+      attempted.delete(state.job.offer)
+    // Only when all that is in was looked at is the newest known.
+    const best =
+      config.install.policy === 'auto' && isOver(state) && media.isLookedOver() && offers.isIdle()
+        ? offers.best()
+        : undefined
     if (best?.id && !attempted.has(best.id)) {
       attempted.add(best.id)
-      room.install({ id: best.id }).catch(error => log.warn({ err: error }, 'cannot install by policy'))
+      room
+        .install({ id: best.id, path: best.path })
+        .catch(error => log.warn({ err: error }, 'cannot install by policy'))
     }
   }
 
@@ -276,6 +291,7 @@ export async function openUpdater(
         deployments: describeDeployments(device, entries, record.left),
         media: media.list(),
         offers: offers.list(),
+        releases: offers.releases(),
         job: state.at === 'idle' ? null : describeJob(state, room.meter.read(), rebootIn, isSilent(state)),
         health: healthOf(record.health, device.bootId),
         problems: problems.list(),

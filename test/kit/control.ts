@@ -23,6 +23,8 @@ export interface Control {
   set(next: Snapshot): void
   /** the same with another job */
   job(next: JobInfo | null): void
+  /** how often a snapshot was taken, for whomever */
+  taken(): number
   /** somebody was given the snapshot that is set now */
   told(): Promise<void>
   /** before this request is answered, this happens */
@@ -44,6 +46,7 @@ export async function makeControl(): Promise<Control> {
   const then = new Map<Verb, (what: unknown) => void>()
   let now = snapshot()
   let server: Server | undefined
+  let taken = 0
   const waiting: (() => void)[] = []
 
   const ask = async (verb: Verb, what?: unknown) => {
@@ -53,6 +56,7 @@ export async function makeControl(): Promise<Control> {
   const app = makeApp(
     {
       snapshot() {
+        taken++
         for (const resolve of waiting.splice(0)) resolve()
         return now
       },
@@ -81,6 +85,7 @@ export async function makeControl(): Promise<Control> {
       changes.tell()
     },
     job: next => control.set({ ...now, job: next }),
+    taken: () => taken,
     told: () => new Promise(resolve => waiting.push(resolve)),
     on: (verb, what) => void then.set(verb, what),
     refuse: (verb, failure) =>

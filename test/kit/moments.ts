@@ -2,8 +2,14 @@
 
 import type { Known } from '../../src/console/due.ts'
 import { deploymentName, offerName, START, type Ui, type View } from '../../src/console/view.ts'
-import type { HistoryEntry, Snapshot } from '../../src/control/protocol.ts'
+import type { HistoryEntry, MissInfo, Snapshot } from '../../src/control/protocol.ts'
 import { deployment, job, medium, offer, progress, refusedOffer, snapshot } from './snapshots.ts'
+
+/** On a stick without a package: what was meant to be one. */
+const nearly = (file: string, code: MissInfo['code']): MissInfo => ({
+  ...{ path: `/run/superblock/media/STICK/${file}`, file, code },
+  text: 'as the service says it',
+})
 
 export interface Moment {
   name: string
@@ -40,7 +46,8 @@ export const FULL = snapshot({
       filesystem: 'apfs',
       state: 'trouble',
       code: 'unsupported-filesystem',
-      text: 'its filesystem is apfs; use FAT32, exFAT, NTFS or ext4',
+      text: 'its filesystem is apfs; use FAT32, exFAT or ext4',
+      facts: { formats: 'FAT32 exFAT ext4' },
     }),
   ],
   offers: [
@@ -58,6 +65,41 @@ export const FULL = snapshot({
       path: '/run/superblock/media/STICK/._gadget-2.0.superblock',
       file: '._gadget-2.0.superblock',
       verdict: { fits: false, code: 'sidecar', why: 'macOS left this beside the real file; it is no package' },
+    }),
+  ],
+})
+
+const EMPTY = { code: 'no-package', text: 'there is no package on it; copy NAME.superblock into its top folder' }
+/** Two sticks with the same package, and one on which it is still an archive. */
+const COPIES = snapshot({
+  media: [medium(), medium({ path: '/run/superblock/media/OLD', name: 'OLD' })],
+  offers: [
+    offer(),
+    offer({
+      ...{ path: '/run/superblock/media/OLD/gadget-2.0.superblock', medium: '/run/superblock/media/OLD' },
+      ...{ preselected: false, preferred: false },
+    }),
+  ],
+})
+const NEARLY = snapshot({
+  media: [
+    medium({
+      ...EMPTY,
+      misses: [nearly('gadget-2.0.superblock.zip', 'packed'), nearly('a/b/c/gadget-2.0.superblock', 'too-deep')],
+    }),
+  ],
+})
+/** A package of a release that is older than one that was here. */
+const OLDER = snapshot({
+  media: [medium()],
+  offers: [
+    offer({
+      preselected: false,
+      release: { ...offer().release, version: '0.8', timestamp: '2025-06-01T08:00:00Z' } as never,
+      verdict: {
+        ...{ fits: false, code: 'older', why: 'it was made on 2025-06-01T08:00:00Z, this device has had a newer one' },
+        facts: { made: '2025-06-01T08:00:00Z', newest: '2026-01-10T08:00:00Z' },
+      },
     }),
   ],
 })
@@ -103,6 +145,8 @@ const refused = job({
   },
 })
 
+const REMOVABLE = { ...FULL, deployments: [...snapshot().deployments, { ...older, removable: true }] }
+
 const moment = (name: string, now: Snapshot, view: View = START.view, over: Partial<Ui & Known> = {}): Moment => {
   const { pulse = { beats: 1, quiet: 0 }, past, seen = [], ...ui } = over
   return { name, snapshot: now, ui: { ...START, view, ...ui }, known: { pulse, past, seen } }
@@ -119,7 +163,8 @@ export const MOMENTS: readonly Moment[] = [
   }),
   moment('home-reading', snapshot({ media: [medium({ state: 'reading' })] })),
   moment('home-nothing-fits', snapshot({ media: [medium()], offers: [refusedOffer()] })),
-  moment('home-no-package', snapshot({ media: [medium()] })),
+  moment('home-no-package', snapshot({ media: [medium(EMPTY)] })),
+  moment('home-nearly', NEARLY),
   moment(
     'home-pending',
     snapshot({
@@ -140,6 +185,16 @@ export const MOMENTS: readonly Moment[] = [
     }),
     { at: 'packages', chosen: '' },
   ),
+  moment('packages-copies', COPIES, { at: 'packages', chosen: COPIES.offers[1]?.path ?? '' }),
+  moment('packages-nearly', NEARLY, {
+    at: 'packages',
+    chosen: '/run/superblock/media/STICK/a/b/c/gadget-2.0.superblock',
+  }),
+  moment('packages-older', OLDER, { at: 'packages', chosen: '' }),
+  moment('older-why', OLDER, { at: 'why', offer: offerName(offer()), reason: 'support asked for it' }),
+  moment('older-confirm', OLDER, {
+    ...{ at: 'downgrade', offer: offerName(offer()), reason: 'support asked for it', yes: false },
+  }),
   moment('packages-none', snapshot(), { at: 'packages', chosen: '' }),
   moment('confirm-install', FULL, { at: 'install', offer: offerName(offer()), yes: false }),
   moment('confirm-reboot', FULL, { at: 'reboot', yes: true }),
@@ -203,6 +258,8 @@ export const MOMENTS: readonly Moment[] = [
     { watched: 'job-1' },
   ),
   moment('rollback', FULL, { at: 'rollback', chosen: '' }),
+  moment('rollback-removable', REMOVABLE, { at: 'rollback', chosen: deploymentName(older) }),
+  moment('remove-confirm', REMOVABLE, { at: 'remove', to: deploymentName(older), yes: false }),
   moment('rollback-none', snapshot({ deployments: [deployment({ booted: true })] }), { at: 'rollback', chosen: '' }),
   moment('rollback-reason', FULL, { at: 'reason', to: deploymentName(to), reason: 'the paper jams' }),
   moment('rollback-confirm', FULL, { at: 'return', to: deploymentName(to), reason: 'the paper jams', yes: false }),
@@ -228,6 +285,13 @@ export const MOMENTS: readonly Moment[] = [
     'trouble-failed',
     during({
       ...{ state: 'failed', code: 'no-space', facts: { where: '/sysroot', need: 3e9, free: 1.2e9 }, stick: 'remove' },
+    }),
+  ),
+  moment(
+    'trouble-other-copy',
+    during({
+      ...{ state: 'failed', phase: 'failed', code: 'tampered', stick: 'remove' },
+      facts: { member: 'objects/00/1.filez', other: '/run/superblock/media/NEW/gadget-2.0.superblock' },
     }),
   ),
   moment(

@@ -198,6 +198,27 @@ export function flip(bytes: Buffer, at: number, mask: number): Buffer {
   return changed
 }
 
+/** The same package with another manifest, signed anew. */
+export async function saying(bytes: Buffer, key: Key, change: (manifest: Manifest) => Manifest): Promise<Buffer> {
+  const head = await readHead(memorySource(bytes))
+  const manifest = encodeManifest(change(parseManifest(head.manifest)))
+  const signed = [{ path: 'manifest.json', bytes: manifest }, ...(await signatures(manifest, [key]))]
+  return Buffer.concat([archiveOf(signed, Buffer.alloc(0)), bytes.subarray(head.indexAt)])
+}
+
+/** The same package with zeros in the middle of the members that are chosen, as where a cluster was never written. */
+export async function damaged(bytes: Buffer, isChosen: (member: Member) => boolean): Promise<Buffer> {
+  const source = memorySource(bytes)
+  const head = await readHead(source)
+  const spoilt = Buffer.from(bytes)
+  for (const member of await readIndex(source, head, parseManifest(head.manifest))) {
+    if (!isChosen(member)) continue
+    const middle = member.header + 512 + Math.floor(member.size / 2)
+    spoilt.fill(0, middle, middle + 16)
+  }
+  return spoilt
+}
+
 /** Every member of a package of the one commit in an archive-mode repo. */
 export async function repoMembers(repo: string, ref: string): Promise<NewMember[]> {
   const files = [join(repo, 'config'), join(repo, 'refs/heads', ref)]

@@ -41,6 +41,7 @@ export const offer = (over: Partial<OfferInfo> = {}): OfferInfo => ({
   size: 81_000_000,
   verdict: { fits: true },
   preselected: true,
+  preferred: true,
   release: {
     version: '2.0',
     os: 'gadget',
@@ -48,8 +49,6 @@ export const offer = (over: Partial<OfferInfo> = {}): OfferInfo => ({
     commit: 'b2'.repeat(32),
     timestamp: '2026-03-01T08:00:00Z',
     epoch: 1,
-    notes: 'Faster printing.',
-    metadata: {},
   },
   signers: [{ fingerprint: 'F'.repeat(40), userId: 'Gadget Releases <release@gadget.example>' }],
   plan: {
@@ -109,6 +108,14 @@ export const job = (over: Partial<JobInfo> = {}): JobInfo => ({
   ...over,
 })
 
+/** What the packages of these offers say of their releases. */
+export const releasesOf = (offers: readonly OfferInfo[]): Snapshot['releases'] =>
+  Object.fromEntries(
+    offers.flatMap(({ id, release }) =>
+      release ? [[id, { ...release, notes: 'Faster printing.', metadata: { name: 'Gadget' } }]] : [],
+    ),
+  )
+
 /** Release 1.0 runs, 0.9 is there to return to; nothing is inserted, nothing goes on. */
 export const snapshot = (over: Partial<Snapshot> = {}): Snapshot => ({
   api: 1,
@@ -135,6 +142,7 @@ export const snapshot = (over: Partial<Snapshot> = {}): Snapshot => ({
   ],
   media: [],
   offers: [],
+  releases: releasesOf(over.offers ?? []),
   job: null,
   health: { verdict: 'good', at: '2026-02-01T09:00:00Z', version: '1.0', current: true, checks: [] },
   problems: [],

@@ -51,7 +51,7 @@ test('an update and a rollback by keys, through a restart of the service', async
   await sees(/Install version 2\.0[\s\S]*→ +No, go back/)
   await press(KEYS.down, KEYS.enter)
   await sees(/L E A V E[\s\S]*copying from the stick[\s\S]*25 %/)
-  expect(control.asked).toEqual([['install', { id: offer().id }]])
+  expect(control.asked).toEqual([['install', { id: offer().id, path: offer().path }]])
 
   await press(KEYS.ctrlC)
   await sees(/The job goes on without this console/)

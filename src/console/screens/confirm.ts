@@ -2,8 +2,8 @@
 import type { DeploymentInfo, OfferInfo, Snapshot } from '../../control/protocol.ts'
 import { BLANK, choice, type Frame, type Line, row, type Screen, say } from '../lines.ts'
 import { running } from '../view.ts'
-import { leftWords } from '../words.ts'
-import { about } from './packages.ts'
+import { leftWords, when } from '../words.ts'
+import { about, placeOfOffer } from './packages.ts'
 
 /** The answer stands before its meaning, so that it is there on a low screen too. */
 function ask(frame: Frame, yes: boolean, head: string, word: string, meaning: Line[]): Screen {
@@ -26,7 +26,39 @@ export function confirmInstall(frame: Frame, snapshot: Snapshot, offer: OfferInf
     ...say(frame, t.confirm.starts(to)),
     ...say(frame, t.confirm.keeps(from)),
     BLANK,
-    ...about(frame, offer),
+    ...about(frame, snapshot, offer),
+    ...placeOfOffer(frame, snapshot, offer),
+  ])
+}
+
+export function confirmDowngrade(
+  frame: Frame,
+  snapshot: Snapshot,
+  offer: OfferInfo,
+  reason: string,
+  yes: boolean,
+): Screen {
+  const { t } = frame
+  const to = offer.release?.version ?? offer.file
+  const from = versionOf(running(snapshot))
+  const made = when(offer.release?.timestamp, t)
+  return ask(frame, yes, t.confirm.downgrade(from, to), t.confirm.yesDowngrade(to), [
+    ...say(frame, t.confirm.downgradeMeaning(made, when(snapshot.device.newest, t)), { bold: true, tone: 'warn' }),
+    ...say(frame, t.confirm.starts(to)),
+    ...say(frame, t.confirm.keeps(from)),
+    ...say(frame, t.confirm.reason(reason)),
+    BLANK,
+    ...about(frame, snapshot, offer),
+    ...placeOfOffer(frame, snapshot, offer),
+  ])
+}
+
+export function confirmRemove(frame: Frame, one: DeploymentInfo, yes: boolean): Screen {
+  const { confirm } = frame.t
+  const version = versionOf(one)
+  return ask(frame, yes, confirm.remove(version), confirm.yesRemove(version), [
+    ...say(frame, `${version}  ${one.commit.slice(0, 12)}`),
+    ...say(frame, confirm.removeMeaning, { bold: true, tone: 'warn' }),
   ])
 }
 

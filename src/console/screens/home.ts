@@ -4,7 +4,7 @@ import { isOver, jobName, stateWords } from '../line.ts'
 import { BLANK, type Frame, type Line, row, type Screen, say } from '../lines.ts'
 import { isBad } from '../press.ts'
 import type { Texts } from '../texts.ts'
-import { chosenOffer, running } from '../view.ts'
+import { chosenOffer, listed, misses, running } from '../view.ts'
 import { healthWord, mediumWords, problemWords, when } from '../words.ts'
 
 /** More sticks than this are counted, not listed. */
@@ -57,7 +57,7 @@ export function home(frame: Frame, snapshot: Snapshot): Screen {
     ...headline(t, snapshot),
     lines,
     keys: [
-      ...(offers.length > 0 ? [t.keys.look] : []),
+      ...(listed(snapshot).length > 0 ? [t.keys.look] : []),
       t.keys.packages,
       t.keys.rollback,
       t.keys.history,
@@ -86,6 +86,7 @@ function headline(t: Texts, snapshot: Snapshot): Pick<Screen, 'head' | 'tone'> {
     const isHere = offers.every(({ verdict }) => !verdict.fits && verdict.code === 'already-installed')
     return isHere ? { head: t.home.allInstalled, tone: 'good' } : { head: t.home.noneFits, tone: 'warn' }
   }
+  if (misses(snapshot).length > 0) return { head: t.home.nearMiss, tone: 'warn' }
   if (media.some(one => one.state === 'trouble')) return { head: t.home.unusable, tone: 'warn' }
   return media.length > 0 ? { head: t.home.noPackage, tone: 'warn' } : { head: t.home.insert }
 }

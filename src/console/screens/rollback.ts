@@ -1,7 +1,7 @@
-/** Rollback: every release on the device with its record, which of them it could return to, then the reason. */
+/** Rollback: every release on the device with its record, and which of them it could return to. */
 import type { DeploymentInfo, Snapshot } from '../../control/protocol.ts'
 import { BLANK, entry, type Frame, type Line, line, type Screen, say } from '../lines.ts'
-import { chosenDeployment, returnable, running } from '../view.ts'
+import { chosenDeployment, returnable } from '../view.ts'
 import { leftWords, when } from '../words.ts'
 
 export function rollback(frame: Frame, snapshot: Snapshot, name: string): Screen {
@@ -20,7 +20,12 @@ export function rollback(frame: Frame, snapshot: Snapshot, name: string): Screen
     lines: others.flatMap(one => release(frame, one, false)),
     list: { entries: list.map(one => release(frame, one, one === chosen)), chosen: list.indexOf(chosen) },
     after: [BLANK, ...say(frame, t.rollback.meaning)],
-    keys: [...(list.length > 1 ? [t.keys.choose] : []), t.keys.next, t.keys.back],
+    keys: [
+      ...(list.length > 1 ? [t.keys.choose] : []),
+      t.keys.next,
+      ...(chosen.removable ? [t.keys.remove] : []),
+      t.keys.back,
+    ],
   }
 }
 
@@ -42,23 +47,4 @@ function release(frame: Frame, one: DeploymentInfo, chosen: boolean): Line[] {
     line(frame, `     ${record.join(', ')}`),
     ...(left ? [line(frame, `     ${t.rollback.leftBecause(left)}`, { tone: 'warn' })] : []),
   ]
-}
-
-/** The line for the history, typed by the person who decides. */
-export function reason(frame: Frame, snapshot: Snapshot, to: DeploymentInfo, text: string): Screen {
-  const { t } = frame
-  const lines = say(frame, `${t.rollback.reasonPrompt}: ${text}`)
-  const last = lines.at(-1)?.text ?? ''
-  return {
-    head: t.confirm.rollback(running(snapshot)?.version ?? '?', to.version),
-    lines: [
-      ...say(frame, t.rollback.reasonHead),
-      BLANK,
-      ...lines.slice(0, -1),
-      { text: `${last}_`, bold: true },
-      BLANK,
-      ...say(frame, t.rollback.reasonNeeded),
-    ],
-    keys: [t.keys.next, t.keys.back],
-  }
 }

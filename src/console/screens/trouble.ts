@@ -4,7 +4,7 @@ import { jobName, stateWords } from '../line.ts'
 import { BLANK, type Frame, type Line, row, type Screen } from '../lines.ts'
 import { spoken } from '../numbers.ts'
 import { refusedReturn, running } from '../view.ts'
-import { nextWords, problemWords, whatWords, when } from '../words.ts'
+import { nextWords, otherCopy, problemWords, whatWords, when } from '../words.ts'
 import { checkLines } from './trial.ts'
 
 /** A job that failed or fell back. */
@@ -14,7 +14,8 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
   const bad = snapshot.health?.verdict === 'bad' && snapshot.health.version === version
   const stuck = job.stuck === true
   const refused = refusedReturn(snapshot) !== undefined
-  const next = nextWords(job.code ?? '', t)
+  const other = otherCopy(job)
+  const next = other === undefined ? nextWords(job.code ?? '', t) : t.trouble.takeOther(other)
   const happened = [
     whatWords(job.code ?? '', job.facts, t, job.text),
     ...(job.state === 'fell-back' ? [t.trouble.wentBack] : []),

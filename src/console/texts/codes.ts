@@ -1,5 +1,5 @@
 /** What a language says about codes: the same keys in each, so that none can be forgotten. */
-import type { RefusalCode } from '../../control/protocol.ts'
+import type { MissCode, RefusalCode } from '../../control/protocol.ts'
 
 /** Gives a value that the sentence names, as this language writes it. */
 export type Fact = (name: string) => string
@@ -45,7 +45,7 @@ export type OtherCode =
   | 'service-answer'
   | 'other-version'
 
-export type Code = RefusalCode | OtherCode
+export type Code = RefusalCode | MissCode | OtherCode
 
 export type MediumCode =
   | 'unsupported-filesystem'
@@ -53,6 +53,9 @@ export type MediumCode =
   | 'unreadable'
   | 'no-filesystem'
   | 'ambivalent'
+  | 'no-partition'
+  | 'no-package'
+  | 'partly-unreadable'
   | 'too-many-files'
   | 'too-many-media'
   | 'not-answering'
@@ -60,6 +63,8 @@ export type MediumCode =
 export interface Codes {
   /** a verdict in two or three words, for a list */
   short: { [code in RefusalCode]: string }
+  /** likewise, of what is nearly a package */
+  miss: { [code in MissCode]: string }
   /** what happened: a sentence */
   what: { [code in Code]: (fact: Fact) => string }
   /** what to do about it: a sentence */

@@ -1,5 +1,9 @@
 /** German: every code that a service may give, as what happened and what to do next. */
-import type { Codes } from './codes.ts'
+import type { Codes, Fact } from './codes.ts'
+
+/** What this device can read, where it is known. */
+const use = (f: Fact) => (f('formats') === '' ? 'einen anderen benutzen' : `${f('formats')} benutzen`)
+const format = (f: Fact) => (f('formats') === '' ? 'neu formatieren' : `mit ${f('formats')} formatieren`)
 
 const MAKER = 'Den Hersteller des Pakets um ein neues bitten.'
 const SUPPORT = 'Den Code notieren und den Kundendienst anrufen.'
@@ -41,6 +45,15 @@ export const codes: Codes = {
     'etc-conflict': 'Datei ist im Weg',
     'store-damaged': 'Gerät beschädigt',
     changed: 'inzwischen geändert',
+  },
+  miss: {
+    packed: 'ein Archiv',
+    unfinished: 'nicht vollständig',
+    misnamed: 'andere Endung',
+    unpacked: 'ausgepackt',
+    'too-deep': 'zu tief in Ordnern',
+    hidden: 'gelöscht, versteckt',
+    'not-a-file': 'keine Datei',
   },
   what: {
     'not-a-package': () => 'Die Datei ist kein superblock-Paket.',
@@ -98,6 +111,13 @@ export const codes: Codes = {
     'settings-lost': f =>
       `Einstellungen, die kurz vor der Aktualisierung geändert wurden, sind nur in der Version davor: ${f('paths')}.`,
     changed: () => 'Die Datei ist nicht mehr das Paket, das angezeigt wurde.',
+    packed: () => 'Die Datei ist ein Archiv; das Gerät sieht nicht hinein.',
+    unfinished: () => 'Die Datei wurde nicht ganz heruntergeladen oder kopiert.',
+    misnamed: () => 'Der Name der Datei endet nicht auf .superblock, wie der eines Pakets.',
+    unpacked: () => 'In dem Ordner liegt ein Paket, das ausgepackt wurde.',
+    'too-deep': () => 'Das Paket liegt zu viele Ordner tief.',
+    hidden: () => 'Der Name der Datei beginnt mit einem Punkt, wie bei gelöschten und unfertigen Dateien.',
+    'not-a-file': () => 'Das ist eine Verknüpfung oder ein Ordner, keine Datei.',
     'media-gone': () => 'Der Stick wurde abgezogen.',
     'package-gone': () => 'Das Paket wurde aus dem Eingang genommen.',
     'media-error': () => 'Der Stick lässt sich nicht weiterlesen.',
@@ -174,6 +194,13 @@ export const codes: Codes = {
     'cannot-tidy': 'Nichts. Es wird noch einmal versucht. Wenn es bleibt, den Kundendienst anrufen.',
     'settings-lost': 'Nachsehen, ob sie wichtig sind, und sie noch einmal einstellen.',
     changed: 'Die Pakete neu ansehen und noch einmal wählen.',
+    packed: 'Es am Rechner auspacken und die Datei mit der Endung .superblock daraus auf den Stick kopieren.',
+    unfinished: 'Das Paket noch einmal herunterladen oder kopieren und das Ende abwarten.',
+    misnamed: 'Die Datei am Rechner umbenennen. Blendet er Endungen aus, sie vorher anzeigen lassen.',
+    unpacked: 'Die Datei mit der Endung .superblock selbst auf den Stick kopieren.',
+    'too-deep': 'Es in den obersten Ordner des Sticks verschieben.',
+    hidden: 'Soll sie installiert werden, die Datei am Rechner umbenennen.',
+    'not-a-file': 'Die Datei mit der Endung .superblock selbst auf den Stick kopieren.',
     'media-gone': 'Den Stick wieder einstecken, oder einen anderen mit demselben Paket. Es geht von selbst weiter.',
     'package-gone': 'Es wieder in den Eingang legen, oder einen Stick damit einstecken. Es geht von selbst weiter.',
     'media-error':
@@ -212,11 +239,15 @@ export const codes: Codes = {
     'other-version': 'Das Gerät neu starten. Hilft das nicht, den Kundendienst anrufen.',
   },
   medium: {
-    'unsupported-filesystem': f => `sein Dateisystem ist ${f('filesystem')}; FAT32, exFAT, NTFS oder ext4 benutzen`,
+    'unsupported-filesystem': f => `sein Dateisystem ist ${f('filesystem')}; ${use(f)}`,
     encrypted: () => 'er ist verschlüsselt; einen unverschlüsselten benutzen',
     unreadable: () => 'er kann nicht gelesen werden; einen anderen benutzen',
-    'no-filesystem': () => 'darauf ist kein bekanntes Dateisystem; mit FAT32, exFAT, NTFS oder ext4 formatieren',
-    ambivalent: () => 'er trägt die Zeichen mehrerer Dateisysteme; neu formatieren',
+    'no-filesystem': f => `darauf ist kein bekanntes Dateisystem; ${format(f)}`,
+    'no-partition': f => `darauf ist keine Partition, die benutzt werden kann; ${format(f)}`,
+    ambivalent: f => `er trägt die Zeichen mehrerer Dateisysteme; ${format(f)}`,
+    'no-package': () => 'darauf ist kein Paket; NAME.superblock in den obersten Ordner kopieren',
+    'partly-unreadable': f =>
+      `sein Ordner ${f('folder')} kann nicht gelesen werden; das Paket auf einen anderen kopieren`,
     'too-many-files': () => 'darauf ist mehr, als angesehen wird; das Paket in den obersten Ordner legen',
     'too-many-media': () => 'zu viele andere werden gelesen; einen davon abziehen',
     'not-answering': () => 'er antwortet nicht; warten, oder abziehen und wieder einstecken',

@@ -57,6 +57,7 @@ export const screens: typeof english = {
     stuckOnBad: why => `${why} Die Rückkehr ist nicht gelungen.`,
     failed: (why, from) => `${why} Es wurde nichts verändert: Das Gerät läuft mit Version ${from}.`,
     cancelled: 'Abgebrochen. Es wurde nichts verändert.',
+    otherCopy: file => `Eine andere Kopie des Pakets wurde nicht als beschädigt befunden: ${file}.`,
   },
 
   stick: {
@@ -93,6 +94,7 @@ export const screens: typeof english = {
     allInstalled: 'Alles, was gefunden wurde, ist schon installiert.',
     noneFits: 'Nichts von dem, was gefunden wurde, passt zu diesem Gerät. Warum, zeigt Enter.',
     noPackage: 'Auf dem Stick ist kein Paket: keine Datei, deren Name auf .superblock endet.',
+    nearMiss: 'Auf dem Stick ist kein Paket, aber fast eines. Was zu tun ist, zeigt Enter.',
     unusable: 'Der Stick ist nicht benutzbar; der Grund steht unten.',
     pending: version => `Version ${version} startet beim nächsten Neustart. Neustart mit b.`,
     automatic: 'Dieses Gerät installiert die neueste passende Version von selbst.',
@@ -106,6 +108,8 @@ export const screens: typeof english = {
     none: 'Es gibt keines. Einen Stick mit einem Update einstecken.',
     fits: 'passt',
     best: 'passt, neuestes',
+    copy: 'passt, weitere Kopie',
+    olderMay: 'Wenn der Kundendienst es verlangt, installiert Enter diese Version trotzdem.',
     file: 'Datei',
     where: 'Wo',
     inbox: 'auf dem Gerät selbst',
@@ -147,6 +151,14 @@ export const screens: typeof english = {
     force: to => `Was jetzt läuft, hat abgelehnt: Seine Daten passen vielleicht nicht zu Version ${to}.`,
     yesForce: version => `Ja, trotzdem zu ${version} zurückkehren`,
     yesCancel: 'Ja, abbrechen',
+    downgrade: (from, to) => `Die ältere Version ${to} anstelle von ${from} installieren?`,
+    downgradeMeaning: (made, newest) =>
+      `Sie wurde erstellt am ${made}. Dieses Gerät hatte schon eine vom ${newest}: Was seitdem behoben wurde, geht verloren, und neuere Daten passen vielleicht nicht zu ihr.`,
+    yesDowngrade: version => `Ja, die ältere Version ${version} installieren`,
+    remove: version => `Version ${version} von diesem Gerät entfernen?`,
+    removeMeaning:
+      'Das schafft Platz. Das Gerät kann dann nicht mehr zu ihr zurückkehren; ihre Einstellungen werden mit gelöscht.',
+    yesRemove: version => `Ja, ${version} entfernen`,
   },
 
   ready: {
@@ -231,6 +243,7 @@ export const screens: typeof english = {
     wentBack: 'Das Gerät ist von selbst zurückgekehrt.',
     orForce:
       'Tun, was dort steht, und noch einmal versuchen, oder den Kundendienst anrufen. Mit f trotzdem zurückkehren.',
+    takeOther: file => `Die andere Kopie installieren, ${file}: p auf der ersten Seite.`,
     callNow: 'Jetzt den Kundendienst anrufen und vorher nichts installieren.',
     support: 'Diesen Code dem Kundendienst am Telefon vorlesen.',
     since: time => `begonnen ${time}`,
@@ -267,6 +280,8 @@ export const screens: typeof english = {
     cancel: 'c abbrechen',
     trouble: 't Störung',
     force: 'f trotzdem zurück',
+    downgrade: 'Enter trotzdem installieren',
+    remove: 'd entfernen',
     quit: 'q verlassen',
     none: 'warten',
   },

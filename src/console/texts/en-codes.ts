@@ -1,5 +1,9 @@
 /** English: every code that a service may give, as what happened and what to do next. */
-import type { Codes } from './codes.ts'
+import type { Codes, Fact } from './codes.ts'
+
+/** What this device can read, where it is known. */
+const use = (f: Fact) => (f('formats') === '' ? 'use another one' : `use ${f('formats')}`)
+const format = (f: Fact) => (f('formats') === '' ? 'format it anew' : `format it as ${f('formats')}`)
 
 const MAKER = 'Ask the maker of the package for a new one.'
 const SUPPORT = 'Note the code and call support.'
@@ -40,6 +44,15 @@ export const codes: Codes = {
     'etc-conflict': 'a file is in the way',
     'store-damaged': 'device is damaged',
     changed: 'changed meanwhile',
+  },
+  miss: {
+    packed: 'an archive',
+    unfinished: 'not complete',
+    misnamed: 'other ending',
+    unpacked: 'unpacked',
+    'too-deep': 'too many folders down',
+    hidden: 'deleted or hidden',
+    'not-a-file': 'no file',
   },
   what: {
     'not-a-package': () => 'The file is not a superblock package.',
@@ -95,6 +108,13 @@ export const codes: Codes = {
     'settings-lost': f =>
       `Settings that were changed shortly before the update are only in the release before: ${f('paths')}.`,
     changed: () => 'The file is no longer the package that was shown.',
+    packed: () => 'The file is an archive, and the device does not look inside.',
+    unfinished: () => 'The file was not downloaded or copied completely.',
+    misnamed: () => 'The name of the file does not end in .superblock, as that of a package does.',
+    unpacked: () => 'The folder holds a package that was unpacked.',
+    'too-deep': () => 'The package lies too many folders down.',
+    hidden: () => 'The name of the file begins with a dot, as those of deleted and unfinished files do.',
+    'not-a-file': () => 'It is a link, a shortcut or a folder, and no file.',
     'media-gone': () => 'The stick was removed.',
     'package-gone': () => 'The package was taken out of the inbox.',
     'media-error': () => 'The stick cannot be read any further.',
@@ -170,6 +190,13 @@ export const codes: Codes = {
     'cannot-tidy': 'Nothing. It is tried again. If it stays, call support.',
     'settings-lost': 'Look whether they matter, and set them again.',
     changed: 'Look at the packages again and choose anew.',
+    packed: 'Unpack it on a computer, and copy the .superblock file from it to the stick.',
+    unfinished: 'Download or copy the package again, and wait until that is finished.',
+    misnamed: 'Rename it on a computer. If the computer hides the endings of names, have it show them.',
+    unpacked: 'Copy the .superblock file itself to the stick.',
+    'too-deep': 'Move it into the top folder of the stick.',
+    hidden: 'If it is meant to be installed, rename it on a computer.',
+    'not-a-file': 'Copy the .superblock file itself to the stick.',
     'media-gone': 'Put the stick back, or another with the same package. It continues by itself.',
     'package-gone': 'Put it back into the inbox, or insert a stick with it. It continues by itself.',
     'media-error': 'Take the stick out and put it back, or another with the same package. It continues by itself.',
@@ -206,12 +233,14 @@ export const codes: Codes = {
     'other-version': 'Restart the device. If that does not help, call support.',
   },
   medium: {
-    'unsupported-filesystem': f => `its filesystem is ${f('filesystem')}; use FAT32, exFAT, NTFS or ext4`,
+    'unsupported-filesystem': f => `its filesystem is ${f('filesystem')}; ${use(f)}`,
     encrypted: () => 'it is encrypted; use one that is not',
     unreadable: () => 'it cannot be read; use another one',
-    'no-filesystem': () =>
-      'there is no filesystem on it that this device knows; format it as FAT32, exFAT, NTFS or ext4',
-    ambivalent: () => 'it has the marks of several filesystems; format it anew',
+    'no-filesystem': f => `there is no filesystem on it that this device knows; ${format(f)}`,
+    'no-partition': f => `there is no partition on it that can be used; ${format(f)}`,
+    ambivalent: f => `it has the marks of several filesystems; ${format(f)}`,
+    'no-package': () => 'there is no package on it; copy NAME.superblock into its top folder',
+    'partly-unreadable': f => `its folder ${f('folder')} cannot be read; copy the package to another one`,
     'too-many-files': () => 'there is more on it than is looked at; put the package into the top folder',
     'too-many-media': () => 'too many others are being read; take one of those out',
     'not-answering': () => 'it is not answering; wait, or take it out and put it back',

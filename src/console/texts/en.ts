@@ -57,6 +57,7 @@ export const screens = {
     stuckOnBad: (why: string) => `${why} Going back did not work.`,
     failed: (why: string, from: string) => `${why} Nothing was changed: the device runs version ${from}.`,
     cancelled: 'Cancelled. Nothing was changed.',
+    otherCopy: (file: string) => `Another copy of the package was not found damaged: ${file}.`,
   },
 
   stick: {
@@ -94,6 +95,7 @@ export const screens = {
     allInstalled: 'Everything that was found is installed already.',
     noneFits: 'Nothing that was found fits this device. Press Enter to see why.',
     noPackage: 'There is no package on the stick: no file whose name ends in .superblock.',
+    nearMiss: 'There is no package on the stick, but something close to one. Press Enter to see what to do.',
     unusable: 'The stick cannot be used; the reason is below.',
     pending: (version: string) => `Version ${version} starts with the next reboot. Press b to reboot.`,
     automatic: 'This device installs the newest release that fits by itself.',
@@ -107,6 +109,8 @@ export const screens = {
     none: 'There is none. Insert a stick with an update.',
     fits: 'fits',
     best: 'fits, newest',
+    copy: 'fits, another copy',
+    olderMay: 'If support asks for it, Enter installs this release all the same.',
     file: 'File',
     where: 'Where',
     inbox: 'the device itself',
@@ -148,6 +152,14 @@ export const screens = {
     force: (to: string) => `What runs now has refused: its data may not fit version ${to}.`,
     yesForce: (version: string) => `Yes, return to ${version} all the same`,
     yesCancel: 'Yes, cancel it',
+    downgrade: (from: string, to: string) => `Install the older version ${to} in place of ${from}?`,
+    downgradeMeaning: (made: string, newest: string) =>
+      `It was made ${made}. This device has had a release of ${newest}: what was mended since then is lost, and newer data may not fit it.`,
+    yesDowngrade: (version: string) => `Yes, install the older version ${version}`,
+    remove: (version: string) => `Remove version ${version} from this device?`,
+    removeMeaning:
+      'That makes room. The device can then not return to it any more, and the settings it had go with it.',
+    yesRemove: (version: string) => `Yes, remove ${version}`,
   },
 
   ready: {
@@ -231,6 +243,7 @@ export const screens = {
     unchanged: 'Nothing was changed.',
     wentBack: 'The device went back by itself.',
     orForce: 'Do what it says and try again, or call support. Press f to return all the same.',
+    takeOther: (file: string) => `Install the other copy, ${file}: press p on the first screen.`,
     callNow: 'Call support now, and install nothing before.',
     support: 'Read the code to support over the telephone.',
     since: (time: string) => `begun ${time}`,
@@ -267,6 +280,8 @@ export const screens = {
     cancel: 'c cancel',
     trouble: 't trouble',
     force: 'f return all the same',
+    downgrade: 'Enter install all the same',
+    remove: 'd remove',
     quit: 'q quit',
     none: 'wait',
   },

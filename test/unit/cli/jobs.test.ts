@@ -7,7 +7,7 @@ import { Failure } from '../../../src/base/failure.ts'
 import type { JobInfo } from '../../../src/control/protocol.ts'
 import { type Control, makeControl } from '../../kit/control.ts'
 import { superblock } from '../../kit/io.ts'
-import { deployment, job, progress, snapshot } from '../../kit/snapshots.ts'
+import { deployment, job, offer, progress, snapshot } from '../../kit/snapshots.ts'
 
 const ID = '3fa9c2d17b60'
 let control: Control
@@ -96,6 +96,24 @@ test.each([
   const { status, err } = await run('install', ID)
   expect(status).toBe(expected)
   expect(err).toBe(expected === 0 ? '' : `superblock: ${said} (${end.code})\n`)
+})
+
+test('an id means the file that list shows for it; where it means none, the service says so', async () => {
+  const copy = offer({ path: '/m/OLD/a.superblock', preselected: false, preferred: false })
+  const other = offer({ id: `${ID.slice(0, 10)}${'0'.repeat(54)}`, path: '/m/other.superblock' })
+  control.set(snapshot({ offers: [copy, offer({ id: copy.id })] }))
+  control.refuse('install', new Failure('busy', 'cannot begin'))
+  await run('install', ID)
+  await run('install', ID.slice(0, 9), '--allow-downgrade')
+  await run('install', 'ffffffff')
+  control.set(snapshot({ offers: [offer(), other] }))
+  await run('install', ID.slice(0, 9))
+  expect(control.asked.map(([, what]) => what)).toEqual([
+    { id: offer().id, path: offer().path },
+    { id: offer().id, path: offer().path, allowDowngrade: true },
+    { id: 'ffffffff' },
+    { id: ID.slice(0, 9) },
+  ])
 })
 
 test('a stick that was pulled is waited for', async () => {

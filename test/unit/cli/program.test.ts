@@ -61,3 +61,23 @@ test('with --json a failure has its code on standard output too', async () => {
   expect(JSON.parse(out)).toEqual({ error: { code: 'service-down', message: expect.stringMatching(/^cannot /) } })
   expect(err).toMatch(/^superblock: cannot /)
 })
+
+const EVIL = '/x/\u001b[31m\u202e\u009b\u{e0041}\u2800\nsuperblock: done'
+
+test.each([
+  ['install', ['install', EVIL]],
+  ['verify', ['verify', EVIL]],
+  ['inspect', ['inspect', EVIL]],
+  ['a key', ['verify', '--key', EVIL, '/etc/hostname']],
+  ['an unknown verb', [EVIL]],
+  ['an unknown option', ['status', `--${EVIL}`]],
+  ['an index', ['pin', EVIL]],
+  ['the socket', ['status', '--socket', EVIL]],
+  ['the socket, in JSON', ['status', '--json', '--socket', EVIL]],
+])('what was typed is repeated so that it cannot steer the terminal: %s', async (_, argv) => {
+  const { status, out, err } = await superblock(argv)
+  expect(status).not.toBe(0)
+  expect(err).not.toMatch(/[^\P{C}\n]|[\u2800\u{e0041}]|^superblock: done/mu)
+  expect(out).not.toMatch(/[^\P{C}\n]|[\u2800\u{e0041}]/u)
+  expect(err).toContain('\\u001b[31m\\u202e\\u009b\\u{e0041}\\u2800\\u000asuperblock: done')
+})

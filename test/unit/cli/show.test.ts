@@ -53,6 +53,27 @@ test('list: verdict and reason of each, the preselected one marked, media in tro
   expect(JSON.parse((await run('list', '--json')).out).offers).toHaveLength(2)
 })
 
+test('list: of several copies the one that the id means, and what is nearly a package', async () => {
+  const misses = [
+    {
+      path: '/run/superblock/media/STICK/a/x.superblock.zip',
+      file: 'x.superblock.zip',
+      code: 'packed' as const,
+      text: 'unpack it',
+    },
+  ]
+  const copy = offer({ path: '/run/superblock/media/OLD/a.superblock', preselected: false, preferred: false })
+  control.set(snapshot({ media: [medium({ misses })], offers: [copy, offer()] }))
+  const { out } = await run('list')
+  expect(out).toMatch(/^STICK: a\/x\.superblock\.zip: unpack it$/m)
+  expect(out).toMatch(/OLD\/a\.superblock\n {4}another copy; to install this one, name the file\n\* /)
+  control.set(snapshot({ media: [medium({ code: 'no-package', text: 'there is no package on it', misses })] }))
+  expect((await run('list')).out).toBe(
+    'STICK: there is no package on it\nSTICK: a/x.superblock.zip: unpack it\nNo packages found.\n',
+  )
+  expect((await run('status')).out).toMatch(/Media: +STICK \(vfat, ready, no-package\)/)
+})
+
 test('list says what to do when there is nothing', async () => {
   expect((await run('list')).out).toMatch(/No packages found. Insert a stick/)
 })

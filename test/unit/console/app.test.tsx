@@ -45,7 +45,7 @@ test('an install by keys: home, confirm, progress, reboot', async () => {
   expect(control.asked).toEqual([])
   await types('y')
   await sees(/L E A V E {3}T H E {3}S T I C K/)
-  expect(control.asked).toEqual([['install', { id: offer().id }]])
+  expect(control.asked).toEqual([['install', { id: offer().id, path: offer().path }]])
   control.job(job({ state: 'reboot', stick: 'remove' }))
   await sees(/Reboot to finish/)
   await types('b', '\u001b[B', '\r')

@@ -3,10 +3,12 @@ import { expect, test } from 'vitest'
 import { type Around, type Key, press, type Request } from '../../../src/console/press.ts'
 import { deploymentName, noticed, offerName, placeOf, returnable, START, type Ui } from '../../../src/console/view.ts'
 import type { Snapshot } from '../../../src/control/protocol.ts'
-import { deployment, job, offer, refusedOffer, snapshot } from '../../kit/snapshots.ts'
+import { deployment, job, medium, offer, refusedOffer, snapshot } from '../../kit/snapshots.ts'
 
 const other = offer({ id: 'ee'.repeat(32), path: '/m/old.superblock', preselected: false })
 const HOME = snapshot({ offers: [refusedOffer(), offer(), other] })
+
+const INSTALL = { do: 'install', id: offer().id, path: offer().path } as const
 
 const FREE: Around = { kiosk: false, entries: 5, log: 3 }
 
@@ -24,13 +26,13 @@ function play(keys: readonly Key[], now: Snapshot, from: Ui = START, around = FR
 const screen = (keys: readonly Key[], now: Snapshot, from?: Ui) => placeOf(play(keys, now, from).ui, now)
 
 test('the offer that fits best is the one that Enter takes', () => {
-  expect(play(['enter', 'enter', 'down', 'enter'], HOME).asked).toEqual([{ do: 'install', id: offer().id }])
+  expect(play(['enter', 'enter', 'down', 'enter'], HOME).asked).toEqual([INSTALL])
 })
 
 test.each([
-  ['p and y', ['p', 'enter', 'y'], [{ do: 'install', id: offer().id }]],
-  ['p and j, as Germans say it', ['p', 'enter', 'j'], [{ do: 'install', id: offer().id }]],
-  ['another one', ['p', 'down', 'enter', 'y'], [{ do: 'install', id: other.id }]],
+  ['p and y', ['p', 'enter', 'y'], [INSTALL]],
+  ['p and j, as Germans say it', ['p', 'enter', 'j'], [INSTALL]],
+  ['another one', ['p', 'down', 'enter', 'y'], [{ do: 'install', id: other.id, path: other.path }]],
   ['a held Enter', Array(9).fill('enter'), []],
   ['Esc', ['p', 'enter', 'down', 'esc'], []],
   ['one that does not fit', ['p', 'down', 'down', 'enter', 'y', 'down', 'enter'], []],
@@ -56,8 +58,50 @@ test('an offer that goes away under the confirmation takes it along', () => {
 test('another offer that takes the place in the list is not the chosen one', () => {
   const { ui } = play(['p', 'down'], HOME)
   expect(play(['enter', 'y'], snapshot({ offers: [offer(), refusedOffer(), other] }), ui).asked).toEqual([
-    { do: 'install', id: other.id },
+    { do: 'install', id: other.id, path: other.path },
   ])
+})
+
+const older = refusedOffer({ verdict: { fits: false, code: 'older', why: 'it is older' } })
+const WITH_OLDER = snapshot({ offers: [older] })
+
+test('an older release wants a reason and a yes', () => {
+  const request = { do: 'install', id: older.id, path: older.path, allowDowngrade: true, reason: 'support said' }
+  const typed = ['p', 'enter', 's', 'upport said', 'enter']
+  expect(screen(['p', 'enter'], WITH_OLDER)).toBe('why')
+  expect(screen(['p', 'enter', 'enter'], WITH_OLDER)).toBe('why')
+  expect(screen(['p', 'enter', 'q'], WITH_OLDER)).toBe('why')
+  expect(screen(typed, WITH_OLDER)).toBe('downgrade')
+  expect(play([...typed, 'enter'], WITH_OLDER).asked).toEqual([])
+  expect(screen([...typed, 'esc'], WITH_OLDER)).toBe('why')
+  expect(screen([...typed, 'esc', 'esc'], WITH_OLDER)).toBe('packages')
+  expect(play([...typed, 'y'], WITH_OLDER).asked).toEqual([request])
+  expect(play([...typed, 'down', 'enter'], WITH_OLDER).asked).toEqual([request])
+  // What became of it in the meantime decides.
+  const { ui } = play(typed, WITH_OLDER)
+  expect(play(['y'], snapshot({ offers: [refusedOffer()] }), ui).asked).toEqual([])
+  expect(placeOf(ui, snapshot({ offers: [refusedOffer()] }))).toBe('packages')
+})
+
+test('a release that may go is removed after a yes, and no other', () => {
+  const [runs, old] = snapshot().deployments
+  const may = snapshot({ deployments: [runs, { ...old, removable: true }] as never })
+  expect(screen(['r', 'd'], may)).toBe('remove')
+  expect(play(['r', 'd', 'enter'], may).asked).toEqual([])
+  expect(screen(['r', 'd', 'esc'], may)).toBe('rollback')
+  expect(play(['r', 'd', 'y'], may).asked).toEqual([{ do: 'remove', index: 1 }])
+  expect(screen(['r', 'd', 'y'], may)).toBe('rollback')
+  expect(screen(['r', 'd'], snapshot())).toBe('rollback')
+  const { ui } = play(['r', 'd'], may)
+  expect(play(['y'], snapshot(), ui).asked).toEqual([])
+})
+
+test('what is nearly a package is looked at, and never taken', () => {
+  const misses = [{ path: '/m/a.superblock.zip', file: 'a.superblock.zip', code: 'packed' as const, text: 'x' }]
+  const now = snapshot({ media: [medium({ misses })], offers: [refusedOffer()] })
+  expect(play(['p', 'down'], now).ui.view).toEqual({ at: 'packages', chosen: '/m/a.superblock.zip' })
+  expect(play(['p', 'down', 'enter', 'y', 'enter'], now).asked).toEqual([])
+  expect(screen(['enter'], snapshot({ media: [medium({ misses })] }))).toBe('packages')
 })
 
 test('rollback wants a release, a reason and a yes', () => {

@@ -61,6 +61,8 @@ test('the values of a sentence are in it in both languages', () => {
   expect(values(german)).toEqual(values(english))
 })
 
+const MISSES = ['packed', 'unfinished', 'misnamed', 'unpacked', 'too-deep', 'hidden', 'not-a-file']
+
 /** Groups whose sentences are chosen by a name that the service sends, and those names. */
 const BY_NAME: Record<string, readonly string[]> = {
   state: ['running', 'paused', 'reboot', 'trying', 'done', 'fell-back', 'failed', 'cancelled'],
@@ -72,6 +74,7 @@ const BY_NAME: Record<string, readonly string[]> = {
     ...['unreadable', 'removed', 'repaired', 'mended'],
   ],
   short: REFUSALS,
+  miss: MISSES,
   what: Object.keys(english.what),
   next: Object.keys(english.what),
   medium: Object.keys(english.medium),

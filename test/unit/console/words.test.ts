@@ -1,6 +1,6 @@
 /** What a service says by code and values, in the chosen language, and as it said it where the code is not known. */
 import { beforeAll, expect, test, vi } from 'vitest'
-import { Failure } from '../../../src/base/failure.ts'
+import { type Facts, Failure } from '../../../src/base/failure.ts'
 import { english, german } from '../../../src/console/texts.ts'
 import {
   entryReason,
@@ -9,14 +9,15 @@ import {
   jobWords,
   leftWords,
   mediumWords,
+  missShort,
+  offerShort,
   problemWords,
-  verdictShort,
   verdictWords,
   when,
 } from '../../../src/console/words.ts'
 import type { JobInfo, Phase } from '../../../src/control/protocol.ts'
 import { refuse } from '../../../src/trust.ts'
-import { deployment, job, medium, progress } from '../../kit/snapshots.ts'
+import { deployment, job, medium, offer, progress } from '../../kit/snapshots.ts'
 
 beforeAll(() => vi.stubEnv('TZ', 'UTC'))
 
@@ -26,13 +27,16 @@ test('a verdict with its values: sizes and times as the language writes them', (
   expect(verdictWords(space, german)).toBe('Es braucht 1,2 MB auf /boot; frei sind 999 B.')
   const older = refuse('older', 'service', { made: '2026-01-02T03:04:05Z', newest: '2026-02-03T04:05:06Z' })
   expect(verdictWords(older, german)).toMatch(/erstellt am 02\.01\.2026, 03:04;.*vom 03\.02\.2026, 04:05/)
-  expect(verdictShort(older, false, german)).toBe('ältere Version')
-  expect(verdictShort({ fits: true }, true, english)).toBe('fits, newest')
+  expect(offerShort(offer({ verdict: older }), german)).toBe('ältere Version')
+  expect(offerShort(offer(), english)).toBe('fits, newest')
+  expect(offerShort(offer({ preselected: false }), english)).toBe('fits')
+  expect(offerShort(offer({ preselected: false, preferred: false }), english)).toBe('fits, another copy')
 })
 
 test("a code that is not known, or a value that an older service does not send, leaves the service's sentence", () => {
   expect(verdictWords(refuse('cursed' as 'older', 'it is cursed'), german)).toBe('it is cursed')
-  expect(verdictShort(refuse('cursed' as 'older', 'it is cursed'), false, german)).toBe('cursed')
+  expect(offerShort(offer({ verdict: refuse('cursed' as 'older', 'it is cursed') }), german)).toBe('cursed')
+  expect(missShort({ path: '', file: '', code: 'cursed' as 'packed', text: '' }, german)).toBe('cursed')
   expect(verdictWords(refuse('no-space', 'it needs room'), german)).toBe('it needs room')
   expect(failureWords(new Failure('toString', 'cannot'), german)).toBe('cannot')
 })
@@ -45,7 +49,16 @@ test('a device without a product name is told apart from one of another product'
 
 test('a stick: by code, else the sentence, else the state', () => {
   expect(mediumWords(medium({ state: 'trouble', code: 'encrypted', text: 'x' }), german)).toMatch(/verschlüsselt/)
-  expect(mediumWords(medium({ filesystem: 'apfs', code: 'unsupported-filesystem', text: 'x' }), german)).toMatch(/apfs/)
+  const apfs = (facts: Facts) => medium({ filesystem: 'apfs', code: 'unsupported-filesystem', text: 'x', facts })
+  expect(mediumWords(apfs({ formats: 'FAT32 exFAT ext4' }), english)).toBe(
+    'its filesystem is apfs; use FAT32, exFAT or ext4',
+  )
+  expect(mediumWords(apfs({ formats: 'FAT32 exFAT ext4' }), german)).toBe(
+    'sein Dateisystem ist apfs; FAT32, exFAT oder ext4 benutzen',
+  )
+  expect(mediumWords(apfs({ formats: 'ext4' }), english)).toBe('its filesystem is apfs; use ext4')
+  expect(mediumWords(apfs({ formats: '' }), english)).toBe('its filesystem is apfs; use another one')
+  expect(mediumWords(medium({ code: 'ambivalent', text: 'x' }), german)).toBe('x')
   expect(mediumWords(medium({ code: 'haunted', text: 'it is haunted' }), german)).toBe('it is haunted')
   expect(mediumWords(medium(), german)).toBe('bereit')
   expect(mediumWords(medium({ state: 'asleep' as 'ready' }), german)).toBe('asleep')
@@ -69,6 +82,11 @@ test.each<[Phase, Partial<JobInfo>, RegExp]>([
   ['done', { state: 'done' }, /arbeitet richtig/],
   ['done', { state: 'done', kind: 'rollback' }, /läuft wieder mit Version 2\.0/],
   ['fell-back', { state: 'fell-back', code: 'boot-failed', facts: { version: '2.0' } }, /wieder mit Version 1\.0/],
+  [
+    'failed',
+    { state: 'failed', code: 'tampered', facts: { other: '/m/NEW/a.superblock' } },
+    /nicht als beschädigt befunden: \/m\/NEW\/a\.superblock\. Es wurde nichts verändert/,
+  ],
   ['failed', { state: 'failed', code: 'tampered' }, /nichts verändert: Das Gerät läuft mit Version 1\.0/],
   [
     'failed',
