@@ -1,5 +1,6 @@
 /** Media, offers, device and job put together: what superblockd runs and what the control socket speaks to. */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { watch } from 'chokidar'
 import { asFailure, Failure } from '../base/failure.ts'
 import { privateFolder } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
@@ -12,7 +13,7 @@ import { pin, unpin } from '../ostree/deploy.ts'
 import { openEngine } from '../ostree/engine.ts'
 import { IMMUTABLE, type Leftover, sweep, undeploy } from '../ostree/tidy.ts'
 import { verifyMember } from '../package/read.ts'
-import { loadKeys } from '../package/signature.ts'
+import { watchedKeys } from '../package/signature.ts'
 import { admit, type Examined } from './admit.ts'
 import { describeJob } from './describe.ts'
 import { describeDeployments, mayGo, readDevice, rollbackTarget, trustFacts } from './device.ts'
@@ -86,9 +87,10 @@ export async function openUpdater(
     device = await readDevice(engine, journal.read().newest, journal.read().disowned)
     return device
   }
+  const keyring = watchedKeys(config.signatures.keys)
   const judges = async (allowDowngrade: boolean) => ({
     device: trustFacts(device, config, journal.read()),
-    keyring: await loadKeys(config.signatures.keys),
+    keyring: await keyring(),
     required: config.signatures.required,
     allowDowngrade,
     deployments: device.deployments,
@@ -260,6 +262,8 @@ export async function openUpdater(
     isBusy: () => isWorking(journal.read().state),
   })
 
+  const keys = watchKeys(config.signatures.keys, () => offers.again(), log)
+
   const timers = [
     setInterval(() => {
       if (rebootAt === undefined) return
@@ -322,9 +326,25 @@ export async function openUpdater(
     },
     async close() {
       for (const timer of timers) clearInterval(timer)
-      await Promise.all([atMost(STOP.job, room.stop()), atMost(STOP.media, media.close().then(offers.idle))])
+      await Promise.all([
+        keys.close(),
+        atMost(STOP.job, room.stop()),
+        atMost(STOP.media, media.close().then(offers.idle)),
+      ])
     },
   }
+}
+
+/** Whoever brings keys to a device, or takes them away, sees at once what becomes of the packages. */
+function watchKeys(folders: readonly string[], onChange: () => void, log: Log) {
+  const isOfKeys = (path: string) => folders.some(folder => [path, dirname(path)].includes(folder))
+  const parents = folders.map(folder => dirname(folder))
+  // A folder that is made later is seen in the one above it.
+  const ignored = (path: string) => !parents.includes(path) && !isOfKeys(path)
+  const watcher = watch(parents, { ignoreInitial: true, depth: 1, ignored })
+  watcher.on('all', (_, path) => isOfKeys(path) && onChange())
+  watcher.on('error', error => log.warn({ err: error }, 'changes of the keys are not seen at once'))
+  return watcher
 }
 
 function leftProblem(left: readonly Leftover[]): Omit<Problem, 'code'> | undefined {

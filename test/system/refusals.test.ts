@@ -640,7 +640,11 @@ describe('a missing key file means that nothing is installed', () => {
     expect(doctor.out).toMatch(/keys: 0 usable signing keys.*empty\.asc: it is empty/)
     await insert({ 'good.superblock': bytes })
     const { id } = await offerOf(device, 'good.superblock')
+    const began = performance.now()
     await write(device, `${folder}/acme.asc`, product.key.publicKey)
+    await device.waitFor(({ offers }) => offers.some(one => one.id === id && one.verdict.fits), 'the new key to count')
+    // A look at everything by the clock comes every 30 s.
+    expect(performance.now() - began).toBeLessThan(10_000)
     await device.client.install({ id })
     expect((await ended(device)).state).toBe('reboot')
     await device.client.cancel()
