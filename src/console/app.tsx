@@ -114,6 +114,7 @@ async function perform(client: Client, request: Request): Promise<void> {
     const { do: _, ...wanted } = request
     await client.install(wanted)
   } else if (request.do === 'remove') await client.remove(request.index)
+  else if (request.do === 'repair') await client.repair()
   else if (request.do === 'rollback') {
     const { do: _, ...wanted } = request
     await client.rollback(wanted)

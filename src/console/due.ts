@@ -7,6 +7,7 @@ import {
   confirmInstall,
   confirmReboot,
   confirmRemove,
+  confirmRepair,
   confirmReturn,
 } from './screens/confirm.ts'
 import { history, log, type Past, type Seen } from './screens/history.ts'
@@ -49,6 +50,7 @@ export function due(frame: Frame, snapshot: Snapshot, ui: Ui, { pulse, past, see
   if (place === 'rollback') return rollback(frame, snapshot, view.at === 'rollback' ? view.chosen : '')
   if (target && view.at === 'reason') return reason(frame, snapshot, target, view.reason)
   if (target && place === 'remove') return confirmRemove(frame, target, yes)
+  if (place === 'repair') return confirmRepair(frame, snapshot, yes)
   if (target && view.at === 'return') return confirmReturn(frame, snapshot, target, view, yes)
   if (view.at === 'history') return history(frame, past, view.place)
   if (view.at === 'log') return log(frame, seen, view.place)

@@ -25,6 +25,7 @@ export function bar(part: number, width: number, full: string, empty: string): s
 }
 
 export const jobName = (job: JobInfo, t: Texts): string => {
+  if (job.kind === 'repair') return t.job.repairing
   const version = safe(job.to.version || job.to.commit.slice(0, 12)) || t.job.unknown
   return job.kind === 'install' ? t.job.installing(version) : t.job.rollingBack(version)
 }
@@ -40,9 +41,11 @@ export function numbers(progress: Progress, t: Texts): string {
   return words.join('  ')
 }
 
-/** Whether the job goes through the steps of an installation; what is being taken back goes through none. */
+/** Whether the job goes through steps; what is being taken back goes through none. */
 export const isStepping = (job: JobInfo): boolean =>
-  job.state === 'running' && job.progress !== undefined && ['installing', 'rolling-back'].includes(job.phase)
+  job.state === 'running' &&
+  job.progress !== undefined &&
+  ['installing', 'rolling-back', 'repairing'].includes(job.phase)
 
 /** A reboot with a code takes the device back from a release that was not healthy. */
 export const isGoingBack = (job: JobInfo): boolean => job.state === 'reboot' && job.code !== undefined

@@ -6,6 +6,7 @@ import {
   chosenOffer,
   deploymentName,
   HOME,
+  isFree,
   isOlder,
   isWorking,
   listed,
@@ -23,7 +24,7 @@ export type Request =
   | { do: 'install'; id: string; path: string; allowDowngrade?: true; reason?: string }
   | { do: 'rollback'; index: number; reason: string; force?: true }
   | { do: 'remove'; index: number }
-  | { do: 'reboot' | 'cancel' | 'history' | 'redraw' | 'quit' | 'goes-on' }
+  | { do: 'reboot' | 'cancel' | 'repair' | 'history' | 'redraw' | 'quit' | 'goes-on' }
 
 export interface Step {
   ui: Ui
@@ -62,8 +63,7 @@ export function press(before: Ui, key: Key, snapshot: Snapshot, around: Around):
       if (key === 'h') return to({ at: 'history', place: 0 }, { do: 'history' })
       if (key === 'b') return to({ at: 'reboot', yes: false })
       if (key !== 't') return stay
-      if (problems.length > 0) return to({ at: 'trouble' })
-      return isBad(job) ? { ui: { ...ui, closed: '' } } : stay
+      return problems.length === 0 && isBad(job) ? { ui: { ...ui, closed: '' } } : to({ at: 'trouble' })
     case 'packages': {
       const name = chosenName(snapshot, view.at === 'packages' ? view.chosen : '')
       const chosen = chosenOffer(snapshot, name ?? '')
@@ -86,6 +86,7 @@ export function press(before: Ui, key: Key, snapshot: Snapshot, around: Around):
       return key === 'esc' || key === 'enter' ? close(ui, job) : stay
     }
     case 'trouble':
+      if (key === 'x' && isFree(snapshot)) return to({ at: 'repair', yes: false })
       return key === 'esc' || key === 'enter' ? to(HOME) : stay
     case 'history':
     case 'log': {
@@ -131,6 +132,7 @@ function behind(view: Confirm): View {
   if (view.at === 'install') return { at: 'packages', chosen: view.offer }
   if (view.at === 'downgrade') return { at: 'why', offer: view.offer, reason: view.reason }
   if (view.at === 'remove') return { at: 'rollback', chosen: view.to }
+  if (view.at === 'repair') return { at: 'trouble' }
   return view.at === 'return' && !view.force ? { at: 'reason', to: view.to, reason: view.reason } : HOME
 }
 

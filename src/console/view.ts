@@ -1,5 +1,6 @@
 /** Where the person is in the console, and the screen that is due there: values and pure functions of the snapshot. */
 import type { DeploymentInfo, JobInfo, MediumInfo, MissInfo, OfferInfo, Snapshot } from '../control/protocol.ts'
+import { isOver } from './line.ts'
 
 /** What a person chose to look at. Offers and deployments are held by name: places in a list change under the cursor. */
 export type View =
@@ -16,6 +17,7 @@ export type View =
   /** `force`: although a hook of what runs refused */
   | { at: 'return'; to: string; reason: string; yes: boolean; force?: true }
   | { at: 'remove'; to: string; yes: boolean }
+  | { at: 'repair'; yes: boolean }
   /** places are counted from the newest entry */
   | { at: 'history' | 'log'; place: number }
   | { at: 'trouble' }
@@ -94,6 +96,9 @@ export const chosenDeployment = (snapshot: Snapshot, chosen: string): Deployment
 
 export const running = ({ deployments }: Snapshot): DeploymentInfo | undefined => deployments.find(d => d.booted)
 
+/** May something new be begun? */
+export const isFree = ({ job }: Snapshot): boolean => job === null || isOver(job)
+
 /** What a console that sees this snapshot remembers of it. */
 export const noticed = (ui: Ui, { job }: Snapshot): Ui =>
   job && isWorking(job) && ui.watched !== job.id ? { ...ui, watched: job.id } : ui
@@ -114,6 +119,8 @@ export function placeOf({ view, closed, watched }: Ui, snapshot: Snapshot): Plac
   switch (view.at) {
     case 'cancel':
       return 'home'
+    case 'repair':
+      return isFree(snapshot) ? 'repair' : 'trouble'
     case 'install':
       return snapshot.offers.some(o => offerName(o) === view.offer) ? 'install' : 'packages'
     case 'why':

@@ -115,8 +115,10 @@ export function jobWords(job: JobInfo, t: Texts): string {
       return phase.rollingBack(to)
     case 'undoing':
       return phase.undoing(why)
+    case 'repairing':
+      return phase.repairing
     case 'reboot':
-      return job.kind === 'install' ? phase.reboot(to) : phase.rebootBack(to)
+      return [...notCancelled(job, t), job.kind === 'install' ? phase.reboot(to) : phase.rebootBack(to)].join(' ')
     case 'trying':
       return phase.trying(to)
     case 'falling-back':
@@ -124,18 +126,31 @@ export function jobWords(job: JobInfo, t: Texts): string {
     case 'returning':
       return phase.returning(why, from)
     case 'done':
+      if (job.kind === 'repair') return job.repaired?.mended ? phase.repaired(job.repaired.mended) : phase.sound
       return job.kind === 'install' ? phase.done(to) : phase.doneBack(to)
     case 'fell-back':
       return phase.fellBack(why, from)
     case 'failed':
       if (job.kind !== 'install' || job.code === 'overruled') return why
-      return job.stuck ? phase.stuckOnBad(why) : phase.failed(why, from)
+      if (job.stuck) return phase.stuckOnBad(why)
+      return job.changed ? [phase.failedChanged(why, from), ...changes(job, t)].join(' ') : phase.failed(why, from)
     case 'cancelled':
-      return phase.cancelled
+      if (job.kind === 'repair') return phase.repairCancelled
+      return job.changed ? [phase.cancelledChanged, ...changes(job, t)].join(' ') : phase.cancelled
     default:
       return job.text
   }
 }
+
+/** What is not as it was before the job, though that failed or was called off. */
+export const changes = ({ changed }: JobInfo, { phase }: Texts): string[] => [
+  ...(changed && changed.removed.length > 0 ? [phase.removed(changed.removed.join(', '))] : []),
+  ...(changed?.remains ? [phase.remains(changed.remains)] : []),
+]
+
+/** Somebody wanted it called off, and this kept it from that. */
+const notCancelled = ({ notCancelled: cause }: JobInfo, t: Texts): string[] =>
+  cause ? [t.phase.notCancelled(whatWords(cause.code, cause.facts, t, cause.text))] : []
 
 /** One entry of the history in a line, without its time. */
 export function eventWords(entry: HistoryEntry, t: Texts): string {

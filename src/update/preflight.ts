@@ -70,8 +70,6 @@ async function checkBootFile(engine: Engine, path: string, object: string): Prom
     throw new Failure(
       'store-damaged',
       `cannot install the release: ${path} is damaged in the device's store; repair it first: superblock repair`,
-      {
-        facts: { path },
-      },
+      { facts: { seen: path, releases: '', count: 1 } },
     )
 }

@@ -229,7 +229,46 @@ export const MOMENTS: readonly Moment[] = [
       ...{ to: { version: '0.9', commit: '' }, progress: progress({ step: 'rollback', at: 1, of: 1, bytesTotal: 0 }) },
     }),
   }),
+  moment('progress-repair', {
+    ...snapshot(),
+    job: job({
+      ...{ kind: 'repair', phase: 'repairing' },
+      progress: progress({ step: 'check', at: 1, of: 2, bytesTotal: 400_000_000, bytesDone: 100_000_000 }),
+    }),
+  }),
+  moment('repair-confirm', snapshot(), { at: 'repair', yes: false }),
+  moment('repair-cancel', during({ kind: 'repair', phase: 'repairing' }), { at: 'cancel', yes: false }),
+  moment(
+    'repair-done',
+    snapshot({
+      job: job({
+        kind: 'repair',
+        state: 'done',
+        stick: 'remove',
+        repaired: { mended: 3, left: 0 },
+        cancellable: false,
+      }),
+    }),
+    START.view,
+    { watched: 'job-1' },
+  ),
+  moment(
+    'repair-failed',
+    snapshot({
+      job: job({
+        ...{ kind: 'repair', state: 'failed', stick: 'none', repaired: { mended: 0, left: 2 }, cancellable: false },
+        ...{ code: 'store-damaged', facts: { seen: '/usr/bin/press', releases: '1.0', count: 2 } },
+      }),
+    }),
+  ),
   moment('ready', during({ state: 'reboot', stick: 'remove' })),
+  moment(
+    'ready-not-cancelled',
+    during({
+      ...{ state: 'reboot', stick: 'remove' },
+      notCancelled: { code: 'store-locked', text: 'another program uses the store' },
+    }),
+  ),
   moment('ready-countdown', during({ state: 'reboot', stick: 'remove', rebootIn: 11.2 })),
   moment(
     'ready-going-back',
@@ -258,6 +297,27 @@ export const MOMENTS: readonly Moment[] = [
     { watched: 'job-1' },
   ),
   moment('rollback', FULL, { at: 'rollback', chosen: '' }),
+  moment(
+    'cancelled-changed',
+    snapshot({
+      job: {
+        ...{ ...still, state: 'cancelled', phase: 'cancelled', code: 'cancelled', stick: 'remove' },
+        changed: { removed: ['0.9'], remains: '' },
+      },
+    }),
+    START.view,
+    { watched: 'job-1' },
+  ),
+  moment(
+    'rollback-damaged',
+    snapshot({
+      deployments: [
+        deployment({ booted: true }),
+        deployment({ index: 1, commit: '09'.repeat(32), version: '0.9', damaged: 'its commit is damaged' }),
+      ],
+    }),
+    { at: 'rollback', chosen: '' },
+  ),
   moment('rollback-removable', REMOVABLE, { at: 'rollback', chosen: deploymentName(older) }),
   moment('remove-confirm', REMOVABLE, { at: 'remove', to: deploymentName(older), yes: false }),
   moment('rollback-none', snapshot({ deployments: [deployment({ booted: true })] }), { at: 'rollback', chosen: '' }),
@@ -285,6 +345,13 @@ export const MOMENTS: readonly Moment[] = [
     'trouble-failed',
     during({
       ...{ state: 'failed', code: 'no-space', facts: { where: '/sysroot', need: 3e9, free: 1.2e9 }, stick: 'remove' },
+    }),
+  ),
+  moment(
+    'trouble-failed-changed',
+    during({
+      ...{ state: 'failed', code: 'media-error', stick: 'remove' },
+      changed: { removed: ['0.9'], remains: '2.0' },
     }),
   ),
   moment(
@@ -352,6 +419,7 @@ export const MOMENTS: readonly Moment[] = [
       text: 'The flux of the capacitor is low. Nothing was changed.',
     }),
   ),
+  moment('problems-none', snapshot(), { at: 'trouble' }),
   moment(
     'problems',
     {

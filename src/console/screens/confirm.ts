@@ -73,8 +73,19 @@ export function confirmReboot(frame: Frame, snapshot: Snapshot, yes: boolean): S
 
 export function confirmCancel(frame: Frame, snapshot: Snapshot, yes: boolean): Screen {
   const { confirm } = frame.t
+  if (snapshot.job?.kind === 'repair')
+    return ask(frame, yes, confirm.cancelRepair, confirm.yesCancel, say(frame, confirm.cancelRepairMeaning))
   const head = snapshot.job?.kind === 'rollback' ? confirm.cancelRollback : confirm.cancel
   return ask(frame, yes, head, confirm.yesCancel, say(frame, confirm.cancelMeaning))
+}
+
+export function confirmRepair(frame: Frame, { offers }: Snapshot, yes: boolean): Screen {
+  const { confirm } = frame.t
+  const isWithoutPackage = !offers.some(({ release }) => release !== undefined)
+  return ask(frame, yes, confirm.repair, confirm.yesRepair, [
+    ...(isWithoutPackage ? say(frame, confirm.repairStick, { bold: true, tone: 'warn' }) : []),
+    ...say(frame, confirm.repairMeaning),
+  ])
 }
 
 export function confirmReturn(

@@ -2,7 +2,6 @@
 import type { DeploymentInfo, Snapshot } from '../../control/protocol.ts'
 import { isOver, jobName, stateWords } from '../line.ts'
 import { BLANK, type Frame, type Line, row, type Screen, say } from '../lines.ts'
-import { isBad } from '../press.ts'
 import type { Texts } from '../texts.ts'
 import { chosenOffer, listed, misses, running } from '../view.ts'
 import { healthWord, mediumWords, problemWords, when } from '../words.ts'
@@ -62,7 +61,7 @@ export function home(frame: Frame, snapshot: Snapshot): Screen {
       t.keys.rollback,
       t.keys.history,
       t.keys.reboot,
-      ...(problems.length > 0 || isBad(job) ? [t.keys.trouble] : []),
+      t.keys.trouble,
       ...(frame.kiosk ? [] : [t.keys.quit]),
     ],
   }

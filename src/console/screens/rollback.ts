@@ -45,6 +45,7 @@ function release(frame: Frame, one: DeploymentInfo, chosen: boolean): Line[] {
   return [
     entry(frame, `${one.version}  ${one.commit.slice(0, 12)}  ${marks.join(', ')}`, chosen),
     line(frame, `     ${record.join(', ')}`),
+    ...(one.damaged === undefined ? [] : [line(frame, `     ${t.rollback.damaged}`, { tone: 'bad' })]),
     ...(left ? [line(frame, `     ${t.rollback.leftBecause(left)}`, { tone: 'warn' })] : []),
   ]
 }

@@ -28,10 +28,12 @@ export function trial(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen {
     lines: [
       ...removable,
       ...say(frame, jobWords(job, t), { bold: true }),
-      ...(cancelled ? [] : say(frame, t.trial.passed(checks.filter(check => check.ok).length))),
+      ...(cancelled || job.kind === 'repair'
+        ? []
+        : say(frame, t.trial.passed(checks.filter(check => check.ok).length))),
       ...say(frame, t.trial.nothingToDo),
       BLANK,
-      ...(cancelled ? [] : checkLines(frame, snapshot)),
+      ...(cancelled || job.kind === 'repair' ? [] : checkLines(frame, snapshot)),
     ],
     keys: [t.keys.close, ...(frame.kiosk ? [] : [t.keys.quit])],
   }

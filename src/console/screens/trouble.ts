@@ -1,10 +1,10 @@
 /** Trouble: what happened, what is safe, what to do next, and the code to read out over a telephone. */
 import type { JobInfo, Snapshot } from '../../control/protocol.ts'
 import { jobName, stateWords } from '../line.ts'
-import { BLANK, type Frame, type Line, row, type Screen } from '../lines.ts'
+import { BLANK, type Frame, type Line, row, type Screen, say } from '../lines.ts'
 import { spoken } from '../numbers.ts'
-import { refusedReturn, running } from '../view.ts'
-import { nextWords, otherCopy, problemWords, whatWords, when } from '../words.ts'
+import { isFree, refusedReturn, running } from '../view.ts'
+import { changes, nextWords, otherCopy, problemWords, whatWords, when } from '../words.ts'
 import { checkLines } from './trial.ts'
 
 /** A job that failed or fell back. */
@@ -21,7 +21,8 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
     ...(job.state === 'fell-back' ? [t.trouble.wentBack] : []),
   ].join(' ')
   const safe = [
-    ...(job.state === 'failed' && job.kind === 'install' && !stuck ? [t.trouble.unchanged] : []),
+    ...(job.state === 'failed' && job.kind === 'install' && !stuck && !job.changed ? [t.trouble.unchanged] : []),
+    ...changes(job, t),
     bad ? t.trouble.runsBad(version) : t.trouble.runs(version),
     ...(job.stick === 'remove' ? [t.trouble.stickFree] : []),
   ].join(' ')
@@ -46,18 +47,20 @@ export function outcome(frame: Frame, snapshot: Snapshot, job: JobInfo): Screen 
 /** What is wrong with the device. */
 export function problems(frame: Frame, snapshot: Snapshot): Screen {
   const { t } = frame
+  const isFine = snapshot.problems.length === 0
+  const lines = snapshot.problems.flatMap(problem => {
+    const { text, next } = problemWords(problem, t)
+    return [
+      ...row(frame, t.trouble.happened, text, { bold: true, tone: 'bad' }),
+      ...row(frame, t.trouble.next, next),
+      ...codeLines(frame, problem.code),
+      BLANK,
+    ]
+  })
   return {
-    head: t.trouble.problems,
-    lines: snapshot.problems.flatMap(problem => {
-      const { text, next } = problemWords(problem, t)
-      return [
-        ...row(frame, t.trouble.happened, text, { bold: true, tone: 'bad' }),
-        ...row(frame, t.trouble.next, next),
-        ...codeLines(frame, problem.code),
-        BLANK,
-      ]
-    }),
-    keys: [t.keys.close, ...(frame.kiosk ? [] : [t.keys.quit])],
+    head: isFine ? t.trouble.noProblems : t.trouble.problems,
+    lines: [...lines, ...(isFree(snapshot) ? say(frame, t.trouble.check) : [])],
+    keys: [...(isFree(snapshot) ? [t.keys.check] : []), t.keys.close, ...(frame.kiosk ? [] : [t.keys.quit])],
   }
 }
 

@@ -104,7 +104,11 @@ export const codes: Codes = {
         : f('why') === 'file-in-release'
           ? `${f('path')} ist auf diesem Gerät ein Ordner und in der Version eine Datei.`
           : `${f('path')} ist weder Datei noch Ordner und kann nicht übernommen werden.`,
-    'store-damaged': () => 'Der Speicher der Versionen in diesem Gerät ist beschädigt.',
+    'store-damaged': f => {
+      const of = f('releases') === '' ? '' : ` von Version ${f('releases')}`
+      const all = f('count') === '1' ? '' : `, insgesamt ${f('count')} Teile`
+      return `Der Speicher der Versionen in diesem Gerät ist beschädigt: ${f('seen')}${of}${all}.`
+    },
     'store-locked': () => 'Ein anderes Programm benutzt den Speicher der Versionen.',
     leftovers: f => `Was nicht mehr gebraucht wird, ließ sich nicht entfernen: ${f('path')}.`,
     'cannot-tidy': () => 'Etwas von einer früheren Arbeit ließ sich nicht aufräumen.',
@@ -188,7 +192,7 @@ export const codes: Codes = {
     unholdable: MAKER,
     'etc-conflict': 'Sie auf dem Gerät wegräumen und es noch einmal versuchen. Oder den Kundendienst anrufen.',
     'store-damaged':
-      'Einen Stick mit einem Paket der laufenden Version einstecken und reparieren. Oder den Kundendienst anrufen.',
+      'Einen Stick mit einem Paket der laufenden Version einstecken, dann prüfen und reparieren: t, x. Oder den Kundendienst anrufen.',
     'store-locked': 'Warten. Es geht von selbst weiter.',
     leftovers: 'Nichts. Es hindert nichts. Wenn es bleibt, den Kundendienst anrufen.',
     'cannot-tidy': 'Nichts. Es wird noch einmal versucht. Wenn es bleibt, den Kundendienst anrufen.',

@@ -9,6 +9,7 @@ export const screens: typeof english = {
   job: {
     installing: version => `Installation von ${version}`,
     rollingBack: version => `Rückkehr zu ${version}`,
+    repairing: 'Prüfung und Reparatur',
     unknown: 'einem Paket',
     stepOf: (at, of) => `Schritt ${at} von ${of}`,
     copying: 'auf das Gerät kopieren',
@@ -37,6 +38,8 @@ export const screens: typeof english = {
     deploy: 'Version startbar machen',
     settle: 'aufräumen',
     rollback: 'Version umschalten',
+    check: 'alles Gespeicherte lesen',
+    repair: 'Beschädigtes zurückholen',
   },
   phase: {
     admit: 'Das Paket wird geprüft.',
@@ -56,7 +59,17 @@ export const screens: typeof english = {
     fellBack: (why, from) => `${why} Das Gerät läuft wieder mit Version ${from}.`,
     stuckOnBad: why => `${why} Die Rückkehr ist nicht gelungen.`,
     failed: (why, from) => `${why} Es wurde nichts verändert: Das Gerät läuft mit Version ${from}.`,
+    failedChanged: (why, from) => `${why} Das Gerät läuft mit Version ${from}.`,
+    removed: versions => `Um Platz zu schaffen, wurde Version ${versions} entfernt.`,
+    remains: version => `Version ${version} ist noch auf dem Gerät, startet aber nicht.`,
     cancelled: 'Abgebrochen. Es wurde nichts verändert.',
+    cancelledChanged: 'Abgebrochen.',
+    notCancelled: why => `Es ließ sich nicht zurücknehmen. ${why}`,
+    repairing:
+      'Alles Gespeicherte wird gelesen und Beschädigtes aus den Paketen zurückgeholt, die hier sind. Das Gerät arbeitet weiter.',
+    sound: 'Alles Gespeicherte wurde gelesen; nichts ist beschädigt.',
+    repaired: count => `Zurückgeholte beschädigte Teile: ${count}. Jetzt ist alles Gespeicherte in Ordnung.`,
+    repairCancelled: 'Abgebrochen. Was zurückgeholt wurde, bleibt.',
     otherCopy: file => `Eine andere Kopie des Pakets wurde nicht als beschädigt befunden: ${file}.`,
   },
 
@@ -151,6 +164,12 @@ export const screens: typeof english = {
     force: to => `Was jetzt läuft, hat abgelehnt: Seine Daten passen vielleicht nicht zu Version ${to}.`,
     yesForce: version => `Ja, trotzdem zu ${version} zurückkehren`,
     yesCancel: 'Ja, abbrechen',
+    repair: 'Alles Gespeicherte lesen und Beschädigtes zurückholen?',
+    repairMeaning: 'Das dauert Minuten. Das Gerät arbeitet weiter und muss nicht neu gestartet werden.',
+    repairStick: 'Beschädigtes kommt aus einem Paket: vorher einen Stick mit der laufenden Version einstecken.',
+    cancelRepair: 'Das Lesen des Gespeicherten abbrechen?',
+    cancelRepairMeaning: 'Was zurückgeholt wurde, bleibt.',
+    yesRepair: 'Ja, prüfen und reparieren',
     downgrade: (from, to) => `Die ältere Version ${to} anstelle von ${from} installieren?`,
     downgradeMeaning: (made, newest) =>
       `Sie wurde erstellt am ${made}. Dieses Gerät hatte schon eine vom ${newest}: Was seitdem behoben wurde, geht verloren, und neuere Daten passen vielleicht nicht zu ihr.`,
@@ -194,6 +213,7 @@ export const screens: typeof english = {
     running: 'läuft gerade',
     pending: 'startet nach einem Neustart',
     suggested: 'vorgeschlagen',
+    damaged: 'beschädigt: startet vielleicht nicht',
     meaning:
       'Einstellungen sind wieder, wie sie beim Verlassen der Version waren. Daten bleiben. Es wird nichts gelöscht.',
     reasonHead: 'Warum? Das kommt in den Verlauf, für die Nächsten.',
@@ -231,6 +251,8 @@ export const screens: typeof english = {
   },
 
   trouble: {
+    noProblems: 'Von diesem Gerät ist keine Störung bekannt',
+    check: 'Verhält es sich merkwürdig: x drücken. Dann wird alles Gespeicherte gelesen und Beschädigtes zurückgeholt.',
     problems: 'Was an diesem Gerät nicht in Ordnung ist',
     happened: 'Was geschah',
     safe: 'Was sicher ist',
@@ -279,6 +301,7 @@ export const screens: typeof english = {
     rebootNow: 'Enter Neustart',
     cancel: 'c abbrechen',
     trouble: 't Störung',
+    check: 'x prüfen und reparieren',
     force: 'f trotzdem zurück',
     downgrade: 'Enter trotzdem installieren',
     remove: 'd entfernen',

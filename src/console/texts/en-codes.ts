@@ -101,7 +101,11 @@ export const codes: Codes = {
         : f('why') === 'file-in-release'
           ? `${f('path')} is a folder on this device and a file in the release.`
           : `${f('path')} is neither a file nor a folder and cannot be carried over.`,
-    'store-damaged': () => "The device's store of releases is damaged.",
+    'store-damaged': f => {
+      const of = f('releases') === '' ? '' : ` of version ${f('releases')}`
+      const all = f('count') === '1' ? '' : `, ${f('count')} parts in all`
+      return `The device's store of releases is damaged: ${f('seen')}${of}${all}.`
+    },
     'store-locked': () => "Another program uses the device's store of releases.",
     leftovers: f => `What is no longer needed could not be removed: ${f('path')}.`,
     'cannot-tidy': () => 'Something of an earlier job could not be tidied up.',
@@ -184,7 +188,7 @@ export const codes: Codes = {
     unholdable: MAKER,
     'etc-conflict': 'Move it away on the device, then try again. Or call support.',
     'store-damaged':
-      'Insert a stick with a package of the release that this device runs, and repair it. Or call support.',
+      'Insert a stick with a package of the release that this device runs, then check and repair: t, x. Or call support.',
     'store-locked': 'Wait. It goes on by itself.',
     leftovers: 'Nothing. It keeps nothing from working. If it stays, call support.',
     'cannot-tidy': 'Nothing. It is tried again. If it stays, call support.',

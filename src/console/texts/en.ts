@@ -8,6 +8,7 @@ export const screens = {
   job: {
     installing: (version: string) => `Installing ${version}`,
     rollingBack: (version: string) => `Returning to ${version}`,
+    repairing: 'Check and repair',
     /** for a version that is not known yet */
     unknown: 'a package',
     stepOf: (at: number, of: number) => `step ${at} of ${of}`,
@@ -37,6 +38,8 @@ export const screens = {
     deploy: 'making the release bootable',
     settle: 'tidying up',
     rollback: 'switching releases',
+    check: 'reading everything that is stored',
+    repair: 'bringing back what is damaged',
   },
   phase: {
     admit: 'The package is being checked.',
@@ -56,7 +59,17 @@ export const screens = {
     fellBack: (why: string, from: string) => `${why} The device is back on version ${from}.`,
     stuckOnBad: (why: string) => `${why} Going back did not work.`,
     failed: (why: string, from: string) => `${why} Nothing was changed: the device runs version ${from}.`,
+    failedChanged: (why: string, from: string) => `${why} The device runs version ${from}.`,
+    removed: (versions: string) => `To make room, version ${versions} was removed.`,
+    remains: (version: string) => `Version ${version} is still on the device, but does not start.`,
     cancelled: 'Cancelled. Nothing was changed.',
+    cancelledChanged: 'Cancelled.',
+    notCancelled: (why: string) => `It could not be called off. ${why}`,
+    repairing:
+      'All that is stored is read, and what is damaged is brought back from the packages that are here. The device goes on working.',
+    sound: 'All that is stored was read, and nothing is damaged.',
+    repaired: (count: number) => `Damaged parts that were brought back: ${count}. All that is stored is sound now.`,
+    repairCancelled: 'Cancelled. What was brought back stays.',
     otherCopy: (file: string) => `Another copy of the package was not found damaged: ${file}.`,
   },
 
@@ -152,6 +165,12 @@ export const screens = {
     force: (to: string) => `What runs now has refused: its data may not fit version ${to}.`,
     yesForce: (version: string) => `Yes, return to ${version} all the same`,
     yesCancel: 'Yes, cancel it',
+    repair: 'Read all that is stored, and bring back what is damaged?',
+    repairMeaning: 'This takes minutes. The device goes on working, and need not be rebooted.',
+    repairStick: 'What is damaged comes from a package: insert a stick with the release that runs first.',
+    cancelRepair: 'Stop reading what is stored?',
+    cancelRepairMeaning: 'What was brought back stays.',
+    yesRepair: 'Yes, check and repair',
     downgrade: (from: string, to: string) => `Install the older version ${to} in place of ${from}?`,
     downgradeMeaning: (made: string, newest: string) =>
       `It was made ${made}. This device has had a release of ${newest}: what was mended since then is lost, and newer data may not fit it.`,
@@ -195,6 +214,7 @@ export const screens = {
     running: 'running now',
     pending: 'starts after a reboot',
     suggested: 'suggested',
+    damaged: 'damaged: it may not start',
     meaning: 'Settings come back as they were when a release was left. Data stays. Nothing is deleted.',
     reasonHead: 'Why? This goes into the history, for whoever comes next.',
     reasonPrompt: 'Reason',
@@ -233,6 +253,8 @@ export const screens = {
 
   trouble: {
     problems: 'What is wrong with this device',
+    noProblems: 'Nothing is known to be wrong with this device',
+    check: 'If it behaves oddly, press x: all that is stored is read, and what is damaged is brought back.',
     happened: 'What happened',
     safe: 'What is safe',
     next: 'What to do',
@@ -279,6 +301,7 @@ export const screens = {
     rebootNow: 'Enter reboot',
     cancel: 'c cancel',
     trouble: 't trouble',
+    check: 'x check and repair',
     force: 'f return all the same',
     downgrade: 'Enter install all the same',
     remove: 'd remove',

@@ -279,8 +279,18 @@ test('a note goes with the next key', () => {
 })
 
 test('problems have a screen of their own', () => {
-  expect(screen(['t'], snapshot())).toBe('home')
+  expect(screen(['t'], snapshot())).toBe('trouble')
   const now = snapshot({ problems: [{ code: 'a', text: 'b', next: 'c' }] })
   expect(screen(['t'], now)).toBe('trouble')
   expect(screen(['t', 'esc'], now)).toBe('home')
+})
+
+test('what is stored is read and mended after a question, and not while something else goes on', () => {
+  expect(screen(['t', 'x'], snapshot())).toBe('repair')
+  expect(screen(['t', 'x', 'esc'], snapshot())).toBe('trouble')
+  expect(screen(['t', 'x', 'enter'], snapshot())).toBe('trouble')
+  expect(play(['t', 'x', 'y'], snapshot()).asked).toEqual([{ do: 'repair' }])
+  expect(play(['t', 'x', 'down', 'enter'], snapshot()).asked).toEqual([{ do: 'repair' }])
+  const waits = snapshot({ job: job({ state: 'reboot' }) })
+  expect(screen(['esc', 't', 'x'], waits)).toBe('trouble')
 })

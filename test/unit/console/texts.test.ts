@@ -66,7 +66,7 @@ const MISSES = ['packed', 'unfinished', 'misnamed', 'unpacked', 'too-deep', 'hid
 /** Groups whose sentences are chosen by a name that the service sends, and those names. */
 const BY_NAME: Record<string, readonly string[]> = {
   state: ['running', 'paused', 'reboot', 'trying', 'done', 'fell-back', 'failed', 'cancelled'],
-  step: [...STEPS, 'rollback'],
+  step: [...STEPS, 'rollback', 'check', 'repair'],
   healthWord: ['good', 'bad', 'checking', 'none'],
   mediumState: ['reading', 'ready', 'trouble'],
   event: [
