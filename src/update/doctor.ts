@@ -11,10 +11,11 @@ import { HOOK_KINDS } from '../boot/hooks.ts'
 import { hasWatchdog } from '../boot/reset.ts'
 import type { Config } from '../config.ts'
 import { audit } from '../ostree/audit.ts'
+import { commitFacts } from '../ostree/commit-facts.ts'
 import type { Engine } from '../ostree/engine.ts'
 import { spaceFor } from '../ostree/space.ts'
 import { bootedOf, type Deployment, deployments } from '../ostree/status.ts'
-import { loadKeys } from '../package/signature.ts'
+import { day, signersAfter, signersText } from './keys.ts'
 import { damageProblem } from './repair.ts'
 import type { Examination } from './snapshot.ts'
 
@@ -65,7 +66,7 @@ export async function examineDevice(config: Config, engine: Engine): Promise<Exa
     ['deployment', () => booted(engine)],
     ['product', () => product(config)],
     ['line', () => line(config, engine)],
-    ['keys', () => keys(config)],
+    ['keys', () => keys(config, engine)],
     ['space', () => space(engine)],
     ['permissions', () => writable(config)],
     ['boot loader', () => bootLoader(engine)],
@@ -135,13 +136,18 @@ async function line(config: Config, engine: Engine) {
   }
 }
 
-async function keys(config: Config) {
-  const { keys: usable, problems } = await loadKeys(config.signatures.keys)
-  const enough = usable.length >= config.signatures.required
-  const text = `${usable.length} usable signing ${usable.length === 1 ? 'key' : 'keys'}, ${config.signatures.required} wanted`
-  if (enough && problems.length === 0) return { text }
+async function keys(config: Config, engine: Engine) {
+  const { deployment } = await findBooted(engine)
+  const release = deployment && (await commitFacts(engine.repo, deployment.commit)).timestamp
+  const signers = await signersAfter(config, release ?? '')
+  const { usable, trouble } = signers
+  const ends = usable.flatMap(({ fingerprint, until = 0 }) =>
+    until === Number.POSITIVE_INFINITY ? [] : [`what ${fingerprint} signs counts until ${day(until)}`],
+  )
+  const text = [signersText(signers, config.signatures.required), ...ends].join('; ')
+  if (usable.length >= config.signatures.required && trouble.length === 0) return { text }
   return {
-    text: [text, ...problems].join('; '),
+    text,
     next: `Put the public keys (*.asc) of the makers of your releases into ${config.signatures.keys.at(-1)}.`,
   }
 }

@@ -3,6 +3,7 @@
  * step of a running job are the same thing.
  */
 import { makeCore, type Surroundings } from './core.ts'
+import { makeReturns } from './going-back.ts'
 import { makeInstalling } from './installing.ts'
 import type { Meter } from './meter.ts'
 import { makeRepairs } from './repair.ts'
@@ -16,6 +17,8 @@ export interface JobRoom extends Requests {
   advance(): Promise<void>
   /** Run the health checks of this boot, if they have not run yet. */
   checkBoot(): Promise<void>
+  /** What runs is good, and a trial that no job knows of is ended. @throws Failure; it is to be tried again */
+  endForgotten(): Promise<void>
   /** Begin nothing more; resolves when what must not be left half done is done. */
   stop(): Promise<void>
 }
@@ -26,7 +29,8 @@ const AGAIN = 5000
 export function openJobRoom(around: Surroundings): JobRoom {
   const core = makeCore(around)
   const installing = makeInstalling(core)
-  const verdicts = makeVerdicts(core)
+  const returns = makeReturns(core)
+  const verdicts = makeVerdicts(core, returns)
   const repairs = makeRepairs(core)
   let working: Promise<void> | undefined
   let again: NodeJS.Timeout | undefined
@@ -72,13 +76,13 @@ export function openJobRoom(around: Surroundings): JobRoom {
       case 'undoing':
         return installing.undo(now)
       case 'rolling-back':
-        return verdicts.rollBack(now.job)
+        return returns.rollBack(now.job)
       case 'repairing':
         return repairs.run(now.job)
       case 'trying':
         return verdicts.judge(now.job)
       case 'falling-back':
-        return verdicts.fallBack(now.job, now.cause)
+        return returns.fallBack(now.job, now.cause)
       default:
         return undefined
     }
@@ -98,6 +102,7 @@ export function openJobRoom(around: Surroundings): JobRoom {
     meter: core.meter,
     advance,
     checkBoot: verdicts.checkBoot,
+    endForgotten: verdicts.endForgotten,
     async stop() {
       stopping = true
       clearTimeout(again)

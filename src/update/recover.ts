@@ -85,24 +85,26 @@ export async function recover(
   await tolerate('drop what was staged', () => dropStagingExcept(config.state, kept))
   if (!(now.at === 'installing' && now.step === 'arm'))
     await tolerate('remove old hooks', () => removeTree(hooksFolder(config)))
-  await tolerate('make the reserve', () => makeReserve(config.state, config.install.reserve))
+  await tolerate('make the reserve', async () => {
+    const hasRoom = await makeReserve(config.state, config.install.reserve)
+    if (!hasRoom || !journal.isSaved()) problems.set('disk-full', FULL)
+  })
   return { journal, history, device }
 }
 
 const stagedBy = (job: Job) => (job.kind === 'install' ? job.offer : undefined)
+
+export const FULL = {
+  text: "the device's disk is full",
+  next: 'Remove data from the device. A rollback is possible all the same.',
+}
 
 /** What could not be done, as a problem. */
 export function troubleOf(error: unknown, doing: string): Parameters<Problems['set']> {
   const { message } = asFailure(error, doing)
   switch (diskTrouble(error)) {
     case 'full':
-      return [
-        'disk-full',
-        {
-          text: "the device's disk is full",
-          next: 'Remove data from the device. A rollback is possible all the same.',
-        },
-      ]
+      return ['disk-full', FULL]
     case 'read-only':
     case 'failing':
       return ['disk-error', { text: `the device's disk cannot be written to: ${message}`, next: 'Call support.' }]

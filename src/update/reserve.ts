@@ -18,19 +18,22 @@ const LEAST = 64 * 1024
 
 const isFull = (error: unknown) => diskTrouble(error) === 'full'
 
-/** Make reserve and spare again; where there is no room for them now, a later call will. */
-export async function makeReserve(folder: string, size: number): Promise<void> {
-  await fill(spareOf(folder), SPARE)
-  await fill(path(folder), size)
+/**
+ * Make reserve and spare again; where there is no room for them now, a later call will.
+ * @returns whether both are there
+ */
+export async function makeReserve(folder: string, size: number): Promise<boolean> {
+  const hasSpare = await fill(spareOf(folder), SPARE)
+  return (await fill(path(folder), size)) && hasSpare
 }
 
 /** Nothing is half there: what is of another size is made anew. */
-async function fill(file: string, size: number): Promise<void> {
+async function fill(file: string, size: number): Promise<boolean> {
   const found = await lstat(file).catch(() => undefined)
-  if (found?.isFile() && found.size === size) return
+  if (found?.isFile() && found.size === size) return true
   await removeTree(file)
   const { bavail, bsize } = await statfs(dirname(file))
-  if (bavail * bsize < size + LEAST) return
+  if (bavail * bsize < size + LEAST) return false
   try {
     const made = await open(file, 'wx', 0o600)
     try {
@@ -40,9 +43,11 @@ async function fill(file: string, size: number): Promise<void> {
     } finally {
       await made.close()
     }
+    return true
   } catch (error) {
     if (!isFull(error)) throw error
     await removeTree(file)
+    return false
   }
 }
 

@@ -24,7 +24,7 @@ export async function armTrial(
 ): Promise<void> {
   const loader = await findBootLoader(engine.sysroot)
   if (!counts(loader)) return
-  const release = /^release_id=(.*)$/m.exec(await readFromCommit(engine, to.commit, U_ENV))?.[1]?.trim() ?? ''
+  const release = await releaseId(engine, to.commit)
   const target = { deployment: trialId(await deployments(engine), to), release }
   const ledger = newLedger({
     target,
@@ -80,7 +80,18 @@ export async function readTrial(engine: Engine): Promise<Trial | undefined> {
 export async function passOver(engine: Engine, first: Deployment): Promise<boolean> {
   const loader = await findBootLoader(engine.sysroot)
   if (!counts(loader)) return false
-  const release = /^release_id=(.*)$/m.exec(await readFromCommit(engine, first.commit, U_ENV))?.[1]?.trim() ?? ''
-  await loader.arm({ deployment: deploymentId(first), release }, 0)
+  await loader.arm({ deployment: deploymentId(first), release: await releaseId(engine, first.commit) }, 0)
   return (await loader.read())?.tries === 0
 }
+
+/** Does the boot loader pass over it? */
+export async function isPassed(engine: Engine, first: Deployment): Promise<boolean> {
+  const loader = await findBootLoader(engine.sysroot)
+  const trial = counts(loader) ? await loader.read().catch(() => undefined) : undefined
+  if (trial?.tries !== 0) return false
+  return trial.id === deploymentId(first) || trial.id === (await releaseId(engine, first.commit))
+}
+
+/** By what U-Boot tells releases apart; '' where the release has no such line. */
+const releaseId = async (engine: Engine, commit: string): Promise<string> =>
+  /^release_id=(.*)$/m.exec(await readFromCommit(engine, commit, U_ENV))?.[1]?.trim() ?? ''

@@ -24,7 +24,7 @@ import { openJobRoom } from './job.ts'
 import type { BootHealth } from './journal.ts'
 import { openOffers } from './offers.ts'
 import { makeProblems } from './problems.ts'
-import { recover, troubleOf } from './recover.ts'
+import { FULL, recover, troubleOf } from './recover.ts'
 import { makeReserve } from './reserve.ts'
 import type {
   Examination,
@@ -199,14 +199,15 @@ export async function openUpdater(
   async function lookAgain(): Promise<void> {
     await lookAtDevice()
     try {
+      await room.endForgotten()
       if (isOver(journal.read().state)) await backUp(engine, config.state)
       // Most devices are switched off at the plug.
       await room.takeOverSettings(true)
       if (!journal.isSaved()) await journal.write({})
       await history.flush()
-      if (journal.isSaved()) problems.set('disk-full', undefined)
       if (isOver(journal.read().state)) {
-        await makeReserve(config.state, config.install.reserve)
+        const hasRoom = (await makeReserve(config.state, config.install.reserve)) && journal.isSaved()
+        problems.set('disk-full', hasRoom ? undefined : FULL)
         if (problems.list().some(({ code }) => code === 'leftovers')) tidied(await sweep(engine))
       }
     } catch (error) {

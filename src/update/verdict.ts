@@ -1,45 +1,34 @@
-/** What becomes of a release that was booted: its health decides whether it stays, and the ways back to the one before. */
+/** What becomes of a release that was booted: its health decides whether it stays. */
 import { join } from 'node:path'
-import { diskTrouble } from '../base/disk.ts'
 import { asFailure } from '../base/failure.ts'
 import { isThere } from '../base/files.ts'
 import { safe } from '../base/text.ts'
 import { checkHealth, type HealthPlan } from '../boot/health.ts'
 import { runHooks } from '../boot/hooks.ts'
 import { account, readLedger } from '../boot/ledger.ts'
-import { inOneLine } from '../boot/programs.ts'
+import { inOneLine, timed } from '../boot/programs.ts'
 import { etcState, settingsOnlyIn } from '../ostree/etc.ts'
 import { setDefault } from '../ostree/rollback.ts'
-import { type Deployment, deploymentId } from '../ostree/status.ts'
+import { deploymentId } from '../ostree/status.ts'
 import { type Core, causeOf } from './core.ts'
 import type { DeviceState } from './device.ts'
-import { hookTerms, programLock, refusedBy } from './hooks.ts'
+import type { Returns } from './going-back.ts'
+import { hookTerms, programLock } from './hooks.ts'
 import type { BootHealth } from './journal.ts'
-import { giveUpReserve, makeReserve } from './reserve.ts'
-import type { ReleaseName } from './snapshot.ts'
-import {
-  type Cause,
-  type ChangeJob,
-  type InstallJob,
-  isOver,
-  isTarget,
-  notStarted,
-  type RollbackJob,
-  type State,
-} from './state.ts'
-import { clearTrial, passOver } from './trial.ts'
+import { signersAfter, signersText } from './keys.ts'
+import { giveUpReserve } from './reserve.ts'
+import { type ChangeJob, type InstallJob, isOver, notStarted, type State } from './state.ts'
+import { clearTrial, isPassed, readTrial } from './trial.ts'
 
 export interface Verdicts {
   /** The job's target runs: is it good? Undefined when that was interrupted. */
   judge(job: ChangeJob): Promise<State | undefined>
   /** Let the checks that run be the last ones: an operator has decided otherwise. */
   interrupt(): void
-  /** It is not good: the one before becomes the default again. */
-  fallBack(job: InstallJob, cause: Cause): Promise<State>
-  /** An operator wants another deployment. */
-  rollBack(job: RollbackJob): Promise<State>
   /** Run the health checks of this boot, if they have not run yet. */
   checkBoot(): Promise<void>
+  /** What runs is good, and a trial that no job knows of is ended. @throws Failure; it is to be tried again */
+  endForgotten(): Promise<void>
 }
 
 /** An operator went back to an older release for good, since a newer one that was here is dated wrong. */
@@ -54,8 +43,8 @@ const goneBackFrom = ({ deployments }: DeviceState, timestamp: string) => ({
 /** Of the settings that did not arrive, so many are named. */
 const LOST_NAMED = 5
 
-export function makeVerdicts(core: Core): Verdicts {
-  const { config, engine, journal, history, meter, onChange, recordOnce } = core
+export function makeVerdicts(core: Core, { changeSides, finishRollback }: Returns): Verdicts {
+  const { config, engine, journal, history, onChange, recordOnce } = core
   let interrupter = new AbortController()
 
   /** What every device is checked for, and what its configuration names. */
@@ -66,13 +55,6 @@ export function makeVerdicts(core: Core): Verdicts {
       { name: '/var', folder: config.state },
       { name: '/sysroot', folder: join(engine.repo, 'tmp'), remount: '/sysroot' },
     ],
-  }
-
-  /** A release counts as left once the one that was wanted instead runs: a rollback that is called off leaves no trace. */
-  async function changeSides(job: ChangeJob): Promise<void> {
-    const { [job.to.commit]: _, ...left } = journal.read().left
-    if (job.kind === 'rollback' && job.from.commit !== job.to.commit) left[job.from.commit] = job.reason
-    await journal.write({ left })
   }
 
   /** @param job whose target has just been installed: its own hooks come first, and what fails there is not checked further */
@@ -97,10 +79,20 @@ export function makeVerdicts(core: Core): Verdicts {
     }
     const environment = { SUPERBLOCK_VERSION: booted.version, SUPERBLOCK_COMMIT: booted.commit }
     const terms = { timeout: config.health.timeout, environment, lock: programLock(engine), signal }
+    const keys = job && (await canGoOn(job))
+    if (keys && !keys.ok) checks = [...checks, keys]
     checks = [...checks, ...(await checkHealth(plan, terms, done => sofar([...checks, ...done])))]
     if (signal.aborted) return show(checks, 'checking')
     return show(checks, checks.some(check => check.required && !check.ok) ? 'bad' : 'good')
   }
+
+  /** A release after which nothing can be installed any more is none to stay on: the one before took this one. */
+  const canGoOn = (job: InstallJob) =>
+    timed('keys', true, async () => {
+      const { required } = config.signatures
+      const signers = await signersAfter(config, job.to.timestamp)
+      return { ok: signers.usable.length >= required, output: signersText(signers, required) }
+    })
 
   /** What was changed after the release was deployed, and before anybody could deploy it again, is said. */
   async function lookForLostSettings({ from, to, etc }: InstallJob): Promise<void> {
@@ -153,20 +145,6 @@ export function makeVerdicts(core: Core): Verdicts {
     return { at: 'done', job }
   }
 
-  /** Where the disk was too full to change the boot order, the boot loader was told to pass over what is left: now it may be changed. */
-  async function finishRollback(job: RollbackJob): Promise<void> {
-    const [first] = (await core.device()).deployments
-    if (first && !isTarget(job, first)) {
-      try {
-        await setDefault(engine, job.to)
-      } catch (error) {
-        core.log.error({ err: error }, 'cannot change the boot order yet')
-        return
-      }
-    }
-    await endOther()
-  }
-
   async function unhealthy(job: ChangeJob, { checks }: BootHealth): Promise<State> {
     const failing = checks.filter(check => check.required && !check.ok)
     const check = failing.map(({ name }) => name).join(', ')
@@ -179,98 +157,6 @@ export function makeVerdicts(core: Core): Verdicts {
     if (job.kind === 'install') return { at: 'falling-back', job, cause }
     await recordOnce('unhealthy', job, { commit: job.to.commit, version: job.to.version, ...cause })
     return { at: 'failed', job, cause, stuck: true }
-  }
-
-  /** Before the boot order changes, what runs may put the data in order for what will run. @returns the hook that refuses */
-  async function prepareReturn(direction: 'rollback' | 'return', from: ReleaseName, to: ReleaseName) {
-    const terms = hookTerms(config, engine, direction, from, to, () => meter.beat())
-    const { failed } = await runHooks(config.hooks.folder, 'pre-rollback', terms)
-    if (failed) core.log.warn({ hook: failed.name, said: failed.output }, 'a hook refuses to go back')
-    return failed
-  }
-
-  /** The boot order was changed: a count that cannot be ended names a release that is not started any more, and does nothing. */
-  const endOther = () =>
-    clearTrial(engine, config.state).catch(error => core.log.error({ err: error }, 'cannot end the trial'))
-
-  async function fallBack(job: InstallJob, cause: Cause): Promise<State> {
-    await journal.write({ left: { ...journal.read().left, [job.to.commit]: cause.text } })
-    await recordOnce('fell-back', job, {
-      commit: job.to.commit,
-      version: job.to.version,
-      to: job.from.version,
-      ...cause,
-    })
-    // Nobody is there to decide: a hook that refuses does not hold up the device.
-    if (isTarget(job, (await core.device()).booted)) await prepareReturn('return', job.to, job.from)
-    try {
-      await giveUpReserve(config.state)
-      await setDefault(engine, job.from)
-    } catch (error) {
-      const { message } = asFailure(error, 'go back')
-      return {
-        at: 'failed',
-        job,
-        cause: { ...cause, text: `${cause.text}, and going back failed: ${message}` },
-        stuck: true,
-      }
-    }
-    await endOther()
-    const { booted, bootId } = await core.device()
-    if (isTarget(job, booted)) return { at: 'returning', job, bootId, cause }
-    return { at: 'fell-back', job, cause }
-  }
-
-  /**
-   * On a disk that is full to the last byte the boot order cannot be written. But the boot loader's count can, and without a start left
-   * to what runs it takes the one below.
-   * @returns false when the count does what the order could not
-   */
-  async function changeOrder(job: RollbackJob): Promise<boolean> {
-    try {
-      await setDefault(engine, job.to)
-      return true
-    } catch (error) {
-      const [first, second] = (await core.device()).deployments
-      if (diskTrouble(error) !== 'full' || !first || !second || !isTarget(job, second)) throw error
-      if (!(await passOver(engine, first))) throw error
-      core.log.warn({ err: error }, 'the disk is full: the boot loader is told to pass over what runs')
-      return false
-    }
-  }
-
-  async function rollBack(job: RollbackJob): Promise<State> {
-    meter.begin('rollback', 0)
-    try {
-      // After a power cut the target may be running already.
-      const isThere = isTarget(job, (await core.device()).booted)
-      const refusing = isThere ? undefined : await prepareReturn('rollback', job.from, job.to)
-      if (refusing && !job.force) throw refusedBy(refusing, `go back to version ${job.to.version}`)
-      if (!(await changeOrder(job))) {
-        const { bootId } = await core.device()
-        return { at: 'reboot', job, bootId }
-      }
-    } catch (error) {
-      const cause = causeOf(asFailure(error, 'roll back'))
-      await recordOnce('failed', job, { version: job.to.version, ...cause })
-      return { at: 'failed', job, cause }
-    }
-    const { booted, bootId } = await core.device()
-    await endOther()
-    await recordOnce('rollback', job, {
-      commit: job.to.commit,
-      serial: job.to.serial,
-      version: job.to.version,
-      from: job.from.version,
-      reason: job.reason,
-    })
-    await makeReserve(config.state, config.install.reserve).catch(() => {})
-    const sameAsRunning = job.from.commit === job.to.commit && job.from.serial === job.to.serial
-    if (sameAsRunning) {
-      await changeSides(job)
-      return { at: 'done', job }
-    }
-    return isTarget(job, booted) ? { at: 'trying', job } : { at: 'reboot', job, bootId }
   }
 
   let checking: Promise<void> | undefined
@@ -290,21 +176,29 @@ export function makeVerdicts(core: Core): Verdicts {
     if (state.at !== 'idle' && state.job.kind === 'rollback' && !isOver(state)) return
     const { verdict } = await runChecks()
     if (verdict !== 'good') return
-    await endForgotten(booted)
     await history.add('good', { commit: booted.commit, version: booted.version })
+    await endForgotten()
   }
 
   /**
-   * A trial that no job knows of any more, since the journal was lost. When its release is what runs, it was found good with
-   * it; when it is what starts next, it would be started for ever once nothing counts, so what runs becomes the default.
+   * A trial that no job knows of any more, since the journal was lost or could not be written. When its release is what runs, it was
+   * found good with it; when it is what starts next, it would be started for ever once nothing counts, so what runs becomes the default.
    */
-  async function endForgotten(booted: Deployment): Promise<void> {
-    if (!isOver(journal.read().state)) return // the job's own trial goes on
+  async function endForgotten(): Promise<void> {
+    const { bootId, booted, deployments } = await core.device()
+    const { state, health, left } = journal.read()
+    if (!isOver(state) || health?.bootId !== bootId || health.verdict === 'checking') return
     const target = (await readLedger(config.state))?.target.deployment
-    const [next] = (await core.device()).deployments
-    if (next && !next.booted && deploymentId(next) === target) {
-      const { left } = journal.read()
-      await journal.write({ left: { ...left, [next.commit]: 'its trial was forgotten before it was found good' } })
+    if (target === undefined && !(await readTrial(engine).catch(() => undefined))) return
+    const [next] = deployments
+    const leaves = next !== undefined && !next.booted
+    const wasOnTrial = leaves && deploymentId(next) === target
+    const isPassedOver = leaves && !wasOnTrial && (await isPassed(engine, next))
+    // What an operator wanted does not depend on how well it is.
+    if (health.verdict === 'bad' && !isPassedOver) return
+    if (wasOnTrial || isPassedOver) {
+      const why = wasOnTrial ? 'its trial was forgotten before it was found good' : 'an operator went back from it'
+      await journal.write({ left: { ...left, [next.commit]: left[next.commit] ?? why } })
       await giveUpReserve(config.state)
       await setDefault(engine, booted)
     }
@@ -312,5 +206,5 @@ export function makeVerdicts(core: Core): Verdicts {
     await core.device()
   }
 
-  return { judge, interrupt: () => interrupter.abort(), fallBack, rollBack, checkBoot }
+  return { judge, interrupt: () => interrupter.abort(), checkBoot, endForgotten }
 }
