@@ -252,6 +252,35 @@ describe('the verdict', () => {
     expect((await cli(device, 'status')).stdout).toContain('half of the tables cannot be converted')
   })
 
+  test.each([
+    [
+      'has no key',
+      '3.0',
+      { 'usr/lib/superblock/keys/acme.asc': 'no key\n' },
+      /0 usable signing keys, 1 wanted.*acme\.asc/,
+    ],
+    [
+      'wants more signers than it has keys of',
+      '4.0',
+      {
+        'usr/lib/superblock/superblock.toml': `[device]\ncompatible = "${PRODUCT.compatible}"\n[signatures]\nrequired = 2\n`,
+      },
+      /1 usable signing key, 2 wanted/,
+    ],
+  ])('a release after which nothing could be installed is left again: one that %s', async (_, version, files, said) => {
+    await product.release(version, { files: { ...HOOKS, ...files } })
+    const made = await product.package(version)
+    await make(`keyless-${version}`)
+    await installAndCut(device, lab, made)
+    await device.boot()
+    await device.rebooted()
+    await device.boot()
+    const { job } = await atRest(device)
+    expect([job?.state, job?.code, job?.facts?.check]).toEqual(['fell-back', 'unhealthy', 'keys'])
+    expect(job?.text).toMatch(said)
+    expect(await order(device)).toBe(`1.0 booted, ${version} rollback`)
+  })
+
   test('several checks fail: each is named with its last line', async () => {
     await installed('several')
     await device.boot({ service: false })
